@@ -1,0 +1,183 @@
+"""What a backend is, and the clusters it gives: the same on every backend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from labs import config, errors, shell
+from labs.steps import Progress, Step
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from labs.kube import ApiClient
+
+POD_COLUMNS = ["namespace", "name", "ready", "status", "restarts", "node", "ip", "created"]
+
+
+class Cluster:
+    """One cluster of the lab; its name is also its kubeconfig context."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.context = name
+
+    def __repr__(self) -> str:
+        return f"Cluster({self.name!r})"
+
+    @cached_property
+    def api(self) -> ApiClient:
+        """A ``kubernetes`` client of this cluster, for ``labs.kube`` and for a learner's own calls."""
+        from labs import kube
+
+        return kube.connect(self.context)
+
+    def kubectl(self, *args: str, input: str | None = None, timeout: float = 60) -> str:
+        """Run kubectl against this cluster and return what it printed; ``timeout`` in seconds.
+
+        Raises:
+            CommandFailed: with kubectl's own words.
+        """
+        program = str(config.BIN / "kubectl")
+        if not config.KUBECONFIG.exists():
+            raise errors.NotRunning("no lab is up in this checkout", fix="lab up")
+        command = [program, f"--kubeconfig={config.KUBECONFIG}", f"--context={self.context}", *args]
+        return shell.run(command, input=input, timeout=timeout)
+
+    def apply(self, path: str | Path) -> str:
+        """``kubectl apply`` of a kustomize folder, a folder of manifests or a file; a relative path is below the checkout."""
+        target = config.ROOT / path
+        if not target.exists():
+            raise errors.NotFound("manifest", str(path), fix="ls clusters/manifests")
+        return self.kubectl("apply", "-k" if (target / "kustomization.yaml").exists() else "-f", str(target))
+
+    def pods(self, namespace: str | None = None, selector: str | None = None) -> pd.DataFrame:
+        """Pods as kubectl shows them, one row each (columns: ``POD_COLUMNS``); of all namespaces if none is given."""
+        import pandas as pd
+
+        scope = ["--namespace", namespace] if namespace else ["--all-namespaces"]
+        chosen = ["--selector", selector] if selector else []
+        items = json.loads(self.kubectl("get", "pods", "--output=json", *scope, *chosen))["items"]
+        return pd.DataFrame([pod_row(item) for item in items], columns=POD_COLUMNS)
+
+
+def pod_row(pod: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of ``Cluster.pods``."""
+    status = pod.get("status", {})
+    containers = status.get("containerStatuses", [])
+    sidecars = [row for row in status.get("initContainerStatuses", []) if row["name"] in sidecar_names(pod)]
+    counted = [*containers, *sidecars]
+    total = len(pod["spec"]["containers"]) + len(sidecar_names(pod))
+    return {
+        "namespace": pod["metadata"]["namespace"],
+        "name": pod["metadata"]["name"],
+        "ready": f"{sum(row['ready'] for row in counted)}/{total}",
+        "status": pod_status(pod),
+        "restarts": sum(row["restartCount"] for row in counted),
+        "node": pod["spec"].get("nodeName"),
+        "ip": status.get("podIP"),
+        "created": pod["metadata"]["creationTimestamp"],
+    }
+
+
+def sidecar_names(pod: Mapping[str, Any]) -> set[str]:
+    """Init containers that keep running beside the main ones (restartPolicy Always)."""
+    return {row["name"] for row in pod["spec"].get("initContainers", []) if row.get("restartPolicy") == "Always"}
+
+
+def pod_status(pod: Mapping[str, Any]) -> str:
+    """The word kubectl shows under STATUS: the reason a container waits or ended if there is one, else the phase."""
+    status = pod.get("status", {})
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    for row in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+        state = row.get("state", {})
+        waiting = state.get("waiting", {}).get("reason")
+        ended = state.get("terminated", {}).get("reason")
+        if waiting and waiting != "PodInitializing":
+            return waiting
+        if ended and ended != "Completed":
+            return ended
+    return status.get("reason") or status.get("phase", "Unknown")
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a backend can do: code and notebooks ask this, never which backend it is."""
+
+    has_containers: bool
+    """Pods are containers with file systems and namespaces of their own."""
+    real_linkerd: bool
+    """The mesh is Linkerd, not the stand-in."""
+    netem: bool
+    """Delay and loss can be put on a link."""
+    network_policy: bool
+    """NetworkPolicy objects are enforced."""
+    node_processes: bool
+    """A node is a process of this machine: killing it is a node failure."""
+
+
+class Backend(Protocol):
+    """A way to have the lab's clusters.
+
+    ``up`` leaves ``.lab/kubeconfig`` with a context per cluster, ``.lab/bin/kubectl``, and a kustomize folder per cluster,
+    ``.lab/manifests/prometheus-CLUSTER``.
+    """
+
+    name: str
+    can: Capabilities
+
+    def clusters(self) -> dict[str, Cluster]:
+        """The clusters by name."""
+        ...
+
+    def prepare(self, progress: Progress) -> None:
+        """Have on this machine what ``up`` needs and may take minutes (programs, images); changes no cluster."""
+        ...
+
+    def steps(self, timeout: float) -> list[Step]:
+        """What ``up`` does, in order; ``timeout`` in seconds bounds each wait."""
+        ...
+
+    def up(self, progress: Progress, *, keep: bool = False, timeout: float = 120) -> None:
+        """Bring the clusters up; harmless when they are. With ``keep``, a failed step's leftovers stay."""
+        ...
+
+    def stop(self) -> None:
+        """Stop the clusters; their state stays for the next ``up``."""
+        ...
+
+    def down(self) -> None:
+        """Remove the clusters and all they left."""
+        ...
+
+    def status(self) -> dict[str, Any]:
+        """``{"backend", "pid", "started", "children": [{"name", "state", "pid", "restarts", "last_exit"}]}``"""
+        ...
+
+    def api_server(self, cluster: str) -> str:
+        """The URL at which pods of the other clusters reach this cluster's API server."""
+        ...
+
+    def service_url(self, cluster: str, namespace: str, service: str, port: int | str | None = None) -> str:
+        """A URL this machine can open for a Service; ``port`` is a number or a name, the first one if None."""
+        ...
+
+
+def service_port(service: Mapping[str, Any], wanted: int | str | None = None) -> int:
+    """The number of a Service's port, given its number, its name, or None for the first.
+
+    Raises:
+        NotFound: the Service has no such port.
+    """
+    ports = service["spec"]["ports"]
+    for port in ports:
+        if wanted is None or wanted in (port["port"], port.get("name")) or str(wanted) == str(port["port"]):
+            return int(port["port"])
+    known = [str(port.get("name", port["port"])) for port in ports]
+    raise errors.NotFound(f"port of Service {service['metadata']['name']}", str(wanted), known)

@@ -1,0 +1,161 @@
+"""What ``lab up`` will make in each of the user's clusters, and the record of it that ``lab down`` goes by."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+
+from labs import config, errors
+from labs.clusters.contexts.inspection import CONTROL_PLANE, GPU, NVIDIA_CARD, PRESENT, Facts, Node
+
+NAMESPACES = {"app": ("shop", "ml", "monitoring"), "gpu": ("ml", "gpu-system", "monitoring")}
+LINKERD_NAMESPACES = ("linkerd", "linkerd-viz", "linkerd-multicluster")
+"""Made later, when the notebooks install Linkerd."""
+RECORD = config.STATE / "contexts.json"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for: ``contexts`` by the lab's name of the cluster."""
+
+    contexts: dict[str, str]
+    image: str = config.LAB_IMAGE
+    model_server_url: str | None = None
+    model_name: str | None = None
+
+
+@dataclass(frozen=True)
+class ClusterPlan:
+    """What one cluster gets. ``labels``: node → the labels it lacks for the GPU simulator; ``had``: those about GPUs it had.
+
+    ``before``: objects that carried the lab's labels already, hence are another lab's: ``KIND/NAMESPACE/NAME``.
+    """
+
+    name: str
+    context: str
+    server: str
+    uid: str
+    namespaces: list[str]
+    simulate: bool = False
+    gpus: int = 0
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    had: dict[str, dict[str, str]] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it; the same object is the record in ``.lab/contexts.json``."""
+
+    options: Options
+    clusters: list[ClusterPlan]
+
+    def save(self) -> None:
+        RECORD.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def load() -> Plan | None:
+    """The record of a lab that is up (or half-way up), or None."""
+    if not RECORD.exists():
+        return None
+    text = json.loads(RECORD.read_text())
+    return Plan(Options(**text["options"]), [ClusterPlan(**row) for row in text["clusters"]])
+
+
+def require() -> Plan:
+    """The record.
+
+    Raises:
+        NotRunning: there is none.
+    """
+    found = load()
+    if found is None:
+        raise errors.NotRunning("no lab is up in this checkout", fix="lab up --backend contexts --app CONTEXT --gpu CONTEXT")
+    return found
+
+
+def part(name: str) -> ClusterPlan:
+    """What the record says of one cluster."""
+    return next(part for part in require().clusters if part.name == name)
+
+
+def make(options: Options, found: list[Facts]) -> Plan:
+    """The plan for clusters that were looked at.
+
+    Raises:
+        UsageError: the gpu cluster has neither GPUs nor a node to simulate them on.
+    """
+    return Plan(options, [_for_cluster(facts) for facts in found])
+
+
+def _for_cluster(facts: Facts) -> ClusterPlan:
+    common = ClusterPlan(facts.name, facts.context, facts.server, facts.uid, list(NAMESPACES[facts.name]))
+    if facts.name != "gpu":
+        return common
+    if facts.gpus:
+        # The lab's own namespace for the simulator is not needed then.
+        spaces = [name for name in common.namespaces if name != "gpu-system"]
+        return replace(common, namespaces=spaces, gpus=facts.gpus)
+    labels = labels_to_simulate(facts)
+    had = {node.name: gpu_labels(node.labels) for node in facts.nodes if node.name in labels}
+    return replace(common, simulate=True, labels=labels, had=had)
+
+
+def gpu_labels(labels: dict[str, str]) -> dict[str, str]:
+    """Those that NVIDIA's stack, or the simulator in its place, puts on nodes."""
+    return {key: value for key, value in labels.items() if key.startswith("nvidia.com/")}
+
+
+def labels_to_simulate(facts: Facts) -> dict[str, dict[str, str]]:
+    """Node → labels it lacks: nodes that call themselves GPU nodes, else as many workers as the lab's own topology has."""
+    cards = [node for node in facts.nodes if NVIDIA_CARD in node.labels]
+    if cards:
+        raise errors.UsageError(
+            f"node {cards[0].name} of context {facts.context} has an NVIDIA card but offers no {GPU}: no device plugin runs",
+            fix="install NVIDIA's GPU operator there (docs/contexts.md), then the same command again",
+        )
+    specs = [node.gpu for cluster in config.topology() for node in cluster.nodes if node.gpu]
+    chosen = _nodes_to_simulate(facts)[: len(specs)]
+    if not chosen:
+        raise errors.UsageError(
+            f"context {facts.context} has no {GPU}, and no node that could simulate one: none is Ready and free of taints",
+            fix=f"kubectl --context {facts.context} get nodes",
+        )
+    wanted = {
+        node.name: {PRESENT: "true", f"{GPU}.product": gpu.product, f"{GPU}.count": str(gpu.count)}
+        for node, gpu in zip(chosen, specs, strict=False)
+    }
+    have = {node.name: node.labels for node in chosen}
+    return {name: {key: value for key, value in labels.items() if key not in have[name]} for name, labels in wanted.items()}
+
+
+def _nodes_to_simulate(facts: Facts) -> list[Node]:
+    usable = [node for node in facts.nodes if node.usable]
+    marked = [node for node in usable if node.labels.get(PRESENT) == "true"]
+    workers = [node for node in usable if CONTROL_PLANE not in node.labels]
+    return marked or workers or usable
+
+
+def describe(plan: Plan) -> str:
+    """The plan for a person who has to say yes."""
+    lines = ["The lab will make, and 'lab down' will remove:"]
+    for cluster in plan.clusters:
+        lines.append(f"  in context {cluster.context} ({cluster.server}), the cluster '{cluster.name}':")
+        lines.append(f"    namespaces {', '.join(cluster.namespaces)}")
+        lines += _gpu_lines(cluster)
+    lines.append(
+        f"  later, step by step from the notebooks: workloads in these namespaces (image {plan.options.image}), and Linkerd"
+    )
+    lines.append(f"    (namespaces {', '.join(LINKERD_NAMESPACES)}; custom resource definitions, cluster roles and webhooks)")
+    if plan.options.model_server_url:
+        lines.append(f"  chat asks the model server at {plan.options.model_server_url}")
+    return "\n".join(lines)
+
+
+def _gpu_lines(cluster: ClusterPlan) -> list[str]:
+    if cluster.gpus:
+        return [f"    no GPU simulator: the nodes offer {cluster.gpus} {GPU}"]
+    if not cluster.simulate:
+        return []
+    labels = [f"    labels {GPU}.… on node {name}" for name, missing in cluster.labels.items() if missing]
+    return [*labels, f"    the GPU simulator on {', '.join(cluster.labels)}: DaemonSet, cluster role and binding gpu-simulator"]

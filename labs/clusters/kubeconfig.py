@@ -1,0 +1,47 @@
+"""One kubeconfig with a context per cluster, from those that the tools give, under names that all backends share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from labs import config
+
+
+def merge(documents: Mapping[str, str]) -> str:
+    """The kubeconfigs of single clusters as one; each cluster, user and context gets the cluster's name.
+
+    Args:
+        documents: cluster name → its kubeconfig (YAML). Where it has several contexts, the current one counts.
+    """
+    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
+    for name, text in documents.items():
+        found = yaml.safe_load(text)
+        context = _entry(found, "contexts", found["current-context"])["context"]
+        merged["clusters"].append({"name": name, "cluster": _entry(found, "clusters", context["cluster"])["cluster"]})
+        merged["users"].append({"name": name, "user": _entry(found, "users", context["user"])["user"]})
+        merged["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
+    merged["current-context"] = next(iter(documents), "")
+    return yaml.safe_dump(merged, sort_keys=False)
+
+
+def _entry(document: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
+    return next(row for row in document[kind] if row["name"] == name)
+
+
+def write(documents: Mapping[str, str]) -> None:
+    """Write ``.lab/kubeconfig``, readable by its owner only."""
+    draft = config.KUBECONFIG.with_suffix(".draft")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(merge(documents))
+    draft.replace(config.KUBECONFIG)
+
+
+def contexts() -> set[str]:
+    """The contexts of ``.lab/kubeconfig``; none if there is no such file."""
+    if not config.KUBECONFIG.exists():
+        return set()
+    return {row["name"] for row in yaml.safe_load(config.KUBECONFIG.read_text())["contexts"]}

@@ -1,0 +1,161 @@
+"""``lab.check("05.2")``: look at the cluster, say what was expected, what was found and what to try.
+
+A check looks at the cluster and never at the learner's code. The checks of notebook NN are the functions in
+``labs/course/expectations/``, registered under ``NN.k``.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib
+import pkgutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from labs.course.execute import CHECK_MIME
+from labs.errors import CheckFailed, LabError, NotFound
+
+if TYPE_CHECKING:
+    from labs.lab import Lab
+
+POLL = 0.5
+"""Seconds between two looks while a check waits for something to become true."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One look at the cluster."""
+
+    ok: bool
+    found: str
+
+
+Look = Callable[["Lab"], Finding]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A registered check. ``within`` seconds it may take to become true (the cluster is eventually consistent)."""
+
+    id: str
+    expected: str
+    hint: str
+    within: float
+    look: Look
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one check said."""
+
+    id: str
+    expected: str
+    passed: bool
+    found: str
+    hint: str
+
+
+_checks: dict[str, Check] = {}
+
+
+def check(id: str, expected: str, *, hint: str, within: float = 10) -> Callable[[Look], Look]:
+    """Register a function as check ``id``; ``expected`` is a sentence, ``hint`` what to type when it is not so."""
+
+    def register(look: Look) -> Look:
+        if id in _checks:
+            raise ValueError(f"two checks are called {id}: {_checks[id].look.__name__} and {look.__name__}")
+        _checks[id] = Check(id, expected, hint, within, look)
+        return look
+
+    return register
+
+
+def registered() -> dict[str, Check]:
+    """Every check by id, in order."""
+    from labs.course import expectations
+
+    for module in pkgutil.iter_modules(expectations.__path__):
+        importlib.import_module(f"{expectations.__name__}.{module.name}")
+    return dict(sorted(_checks.items()))
+
+
+def select(id: str) -> list[Check]:
+    """The check ``"05.2"``, or all of a notebook for ``"05"``.
+
+    Raises:
+        NotFound: no such check; the message lists those there are.
+    """
+    known = registered()
+    chosen = [c for c in known.values() if c.id == id or c.id.startswith(f"{id}.")]
+    if not chosen:
+        raise NotFound("check", id, list(known))
+    return chosen
+
+
+def run_one(lab: Lab, item: Check) -> Result:
+    """Look until it is as expected or ``within`` seconds have passed; the last look counts."""
+    deadline = time.monotonic() + item.within
+    while True:
+        finding = _look(lab, item)
+        if finding.ok or time.monotonic() > deadline:
+            return Result(item.id, item.expected, finding.ok, finding.found, item.hint)
+        time.sleep(POLL)
+
+
+def _look(lab: Lab, item: Check) -> Finding:
+    try:
+        return item.look(lab)
+    except LabError as error:
+        # The cluster not answering is a finding like any other: the learner is told, not shown a traceback.
+        return Finding(False, error.message)
+
+
+class Report:
+    """The results of one ``lab.check``: a small table in a notebook, plain lines elsewhere."""
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        self.results = list(results)
+
+    @property
+    def passed(self) -> bool:
+        return all(result.passed for result in self.results)
+
+    def __str__(self) -> str:
+        return "\n".join(_line(result) for result in self.results)
+
+    __repr__ = __str__
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {
+            "text/plain": str(self),
+            "text/html": "".join(_row(result) for result in self.results),
+            CHECK_MIME: [asdict(result) for result in self.results],
+        }
+
+
+def run_check(lab: Lab, id: str) -> Report:
+    """Run the checks ``id`` names and return their report.
+
+    Raises:
+        CheckFailed: at least one is not as expected. The message has every result, the fix is the first hint.
+    """
+    report = Report(run_one(lab, item) for item in select(id))
+    if not report.passed:
+        first = next(result for result in report.results if not result.passed)
+        raise CheckFailed(str(report), fix=first.hint)
+    return report
+
+
+def _line(result: Result) -> str:
+    if result.passed:
+        return f"✓ {result.id} {result.expected}"
+    return f"✗ {result.id} expected: {result.expected}\n     found: {result.found}\n       try: {result.hint}"
+
+
+def _row(result: Result) -> str:
+    # A mark and a word, not a colour alone; the border is decoration.
+    mark, colour = ("✓ passed", "#009E73") if result.passed else ("✗ not yet", "#D55E00")
+    text = f"<strong>{mark}</strong> {result.id} · {html.escape(result.expected)}"
+    return f'<div style="border-left:4px solid {colour};padding:.2em .8em;margin:.2em 0">{text}</div>'

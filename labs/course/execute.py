@@ -1,0 +1,114 @@
+"""Execute a notebook headless, as a person would: every cell in order, stopping at the first error."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from labs import config
+from labs.course.notebooks import Notebook
+
+CELL_TIMEOUT = 300
+"""Seconds one cell may take: several times what the slowest takes on two loaded cores."""
+QUIET = ["--IPKernelApp.log_level=ERROR"]
+"""The kernel warns that its connection is not encrypted; it is signed, and stays on the loopback."""
+CHECK_MIME = "application/vnd.boring-ops-lab.check+json"
+"""Output type under which a check reports itself, so that a report can count checks without reading prose."""
+
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+
+
+@dataclass
+class Outcome:
+    """What running one notebook gave: the executed content, seconds, and the error that stopped it, if any."""
+
+    notebook: Notebook
+    content: nbformat.NotebookNode
+    seconds: float = 0.0
+    error: str = ""
+    cell_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """Each check the notebook ran: its id, title, whether it passed, what was expected and found."""
+        return [
+            row
+            for cell in self.content.cells
+            for output in cell.get("outputs", [])
+            for row in output.get("data", {}).get(CHECK_MIME, [])
+        ]
+
+
+OnCell = Callable[[int, int], None]
+
+
+def kernel_environment() -> dict[str, str]:
+    """The environment a notebook's kernel gets: the lab's tools first on PATH, the lab's kubeconfig."""
+    path = os.pathsep.join([str(config.BIN), str(config.ROOT / ".venv" / "bin"), os.environ.get("PATH", "")])
+    return os.environ | {"PATH": path, "KUBECONFIG": str(config.KUBECONFIG), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+
+
+def execute(notebook: Notebook, on_cell: OnCell = lambda _index, _count: None, *, steps_only: bool = False) -> Outcome:
+    """Run ``notebook`` in a fresh kernel; ``on_cell(index, count)`` is called before each code cell.
+
+    With ``steps_only``, cells without the tag ``step`` are left out (catch-up). The notebook's file is not changed.
+    """
+    content = nbformat.from_dict(notebook.content)
+    if steps_only:
+        content.cells = notebook.steps()
+    _forget_outputs(content)
+    total = sum(cell.cell_type == "code" for cell in content.cells)
+    outcome = Outcome(notebook, content)
+    folder = {"metadata": {"path": str(config.NOTEBOOKS)}}
+    client = NotebookClient(
+        content, timeout=CELL_TIMEOUT, kernel_name="python3", resources=folder,
+        coalesce_streams=True, store_widget_state=False, extra_arguments=QUIET,
+    )  # fmt: skip
+    marks: list[float] = []
+
+    async def cell_started(cell: Any, cell_index: int) -> None:
+        on_cell(len(marks), total)
+        marks.append(time.monotonic())
+
+    async def cell_done(cell: Any, cell_index: int, execute_reply: Any) -> None:
+        outcome.cell_seconds.append(time.monotonic() - marks[-1])
+
+    client.on_cell_execute = cell_started
+    client.on_cell_executed = cell_done
+    started = time.monotonic()
+    try:
+        client.execute(env=kernel_environment())
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        outcome.error = str(error)
+    outcome.seconds = time.monotonic() - started
+    _keep_static(content)
+    return outcome
+
+
+def save(outcome: Outcome, path: Path) -> None:
+    """Write the executed notebook, without what differs from run to run and teaches nothing (timestamps)."""
+    for cell in outcome.content.cells:
+        cell.metadata.pop("execution", None)
+    outcome.content.metadata.get("language_info", {}).pop("version", None)
+    nbformat.write(outcome.content, path)
+
+
+def _keep_static(content: nbformat.NotebookNode) -> None:
+    """Of a widget only its static form stays: it ended with the kernel, and a view without its model is an error on the page."""
+    for cell in content.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_MIME, None)
+
+
+def _forget_outputs(content: nbformat.NotebookNode) -> None:
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None

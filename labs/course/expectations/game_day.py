@@ -1,0 +1,28 @@
+"""Notebook 12: a game was played to its end, and the lab is whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labs.course.checks import Finding, check
+
+if TYPE_CHECKING:
+    from labs.lab import Lab
+
+PASSED = 50
+"""Points that show that more than the plane was right."""
+
+
+@check("12.1", f"a game of this machine has at least {PASSED} points", hint="game.diagnose(plane=…, object=…, repair=…)")
+def a_game_was_won(lab: Lab) -> Finding:
+    board = lab.leaderboard()
+    if board.empty:
+        return Finding(False, "no game was played to its end")
+    best = board.iloc[0]
+    return Finding(bool(best["points"] >= PASSED), f"the best, of {best['player']}, has {best['points']} points")
+
+
+@check("12.2", "nothing is broken any more", hint="lab fault heal --all")
+def nothing_is_left(lab: Lab) -> Finding:
+    active = [injection.label for injection in lab.active_faults()]
+    return Finding(not active, f"in force: {', '.join(active)}" if active else "nothing")

@@ -1,0 +1,74 @@
+"""The numbered notebooks: the one source of the course's steps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nbformat
+
+from labs import config
+from labs.errors import NotFound
+
+STEP = "step"
+"""Tag of a cell that changes the cluster: catch-up runs these and nothing else."""
+_MINUTES = re.compile(r"(\d+) minutes")
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """One notebook: ``number`` is its two digits, ``"05"``."""
+
+    path: Path
+
+    @property
+    def number(self) -> str:
+        return self.path.name[:2]
+
+    @cached_property
+    def content(self) -> nbformat.NotebookNode:
+        return nbformat.read(self.path, as_version=4)
+
+    @property
+    def title(self) -> str:
+        """The first heading, without its mark."""
+        first = str(self.content.cells[0].source).splitlines()[0]
+        return first.lstrip("# ").strip()
+
+    @property
+    def minutes(self) -> int | None:
+        """How long a person takes, as the first cell says; None if it does not."""
+        found = _MINUTES.search(str(self.content.cells[0].source))
+        return int(found[1]) if found else None
+
+    def steps(self) -> list[nbformat.NotebookNode]:
+        """The code cells that change the cluster, in order."""
+        return [cell for cell in self.content.cells if cell.cell_type == "code" and STEP in cell.metadata.get("tags", [])]
+
+
+def all_notebooks() -> list[Notebook]:
+    """Every numbered notebook, in order."""
+    return [Notebook(path) for path in sorted(config.NOTEBOOKS.glob("[0-9][0-9]-*.ipynb"))]
+
+
+def find(number: str) -> Notebook:
+    """The notebook with this number, given as ``5``, ``05`` or ``05-multicluster``.
+
+    Raises:
+        NotFound: there is none; the message lists those there are.
+    """
+    wanted = number.split("-")[0].zfill(2)
+    for notebook in all_notebooks():
+        if notebook.number == wanted:
+            return notebook
+    raise NotFound("notebook", number, [n.path.stem for n in all_notebooks()])
+
+
+def until(number: str | None) -> list[Notebook]:
+    """The notebooks from the first to ``number``, inclusive; all of them for None."""
+    if number is None:
+        return all_notebooks()
+    last = find(number).number
+    return [notebook for notebook in all_notebooks() if notebook.number <= last]

@@ -1,0 +1,280 @@
+"""What the halves of the node agent share: the node, the records of its pods, and the protocols between them.
+
+The pod workers write the records; ``server`` (the kubelet API), ``node_status`` and ``devices`` read them. All of it lives in one
+asyncio loop: records change only between awaits, so a reader sees a consistent record as long as it does not await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from labs import config, errors
+
+Object = dict[str, Any]
+"""A Kubernetes object (or part of one) as decoded JSON."""
+
+KUBELET_PORT = 10250
+SHORT_HOST_PATHS = ("/var/lib/kubelet/device-plugins", "/var/lib/kubelet/pod-resources", "/var/run/gpu-simulator")
+"""Host paths that hold Unix sockets: they map to short folders, since a socket's path may have 107 bytes at most."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the embedded backend: what its agent is told on the command line, and all that follows from it."""
+
+    cluster: config.ClusterSpec
+    spec: config.NodeSpec
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def number(self) -> int:
+        """The C of the address plan: second octet of the cluster's pod range."""
+        return self.cluster.pod_range.network_address.packed[1]
+
+    @property
+    def address(self) -> str:
+        """InternalIP, a loopback address: 127.C.0.(10+i)."""
+        return f"127.{self.number}.0.{10 + self.spec.index}"
+
+    @property
+    def pod_range(self) -> ipaddress.IPv4Network:
+        """podCIDR 10.C.(i+1).0/24."""
+        return ipaddress.IPv4Network(f"10.{self.number}.{self.spec.index + 1}.0/24")
+
+    @property
+    def api_host(self) -> str:
+        return f"127.{self.number}.0.1"
+
+    @property
+    def proxy_url(self) -> str:
+        """The cluster's service proxy, an HTTP forward proxy that resolves Service names."""
+        return f"http://{self.api_host}:3128"
+
+    @property
+    def directory(self) -> Path:
+        """Where this node keeps pods, logs and volumes."""
+        return config.STATE / "nodes" / self.name
+
+    def host_path(self, path: str) -> Path:
+        """The folder that stands for ``path`` of the node's own file system (hostPath volumes, device-plugin mounts)."""
+        for prefix in SHORT_HOST_PATHS:
+            if path == prefix or path.startswith(prefix + "/"):
+                return config.run_dir() / self.name / (prefix.rpartition("/")[2] + path[len(prefix) :])
+        return self.directory / "host" / path.strip("/")
+
+
+def find_node(cluster: str, name: str) -> Node:
+    """The node ``name`` of cluster ``cluster`` in the topology.
+
+    Raises:
+        NotFound: the topology has no such cluster or node.
+    """
+    for spec in config.topology():
+        if spec.name == cluster:
+            for node in spec.nodes:
+                if node.name == name:
+                    return Node(spec, node)
+            raise errors.NotFound("node", name, [node.name for node in spec.nodes])
+    raise errors.NotFound("cluster", cluster, [spec.name for spec in config.topology()])
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What a device plugin's Allocate gave one container of one pod, for one resource."""
+
+    resource: str
+    device_ids: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[tuple[str, str]] = ()
+    """(container path, host path), host path as the plugin said it: map it with ``Node.host_path``."""
+
+
+@dataclass
+class ContainerRecord:
+    """One container of one pod, in its present incarnation."""
+
+    name: str
+    kind: str
+    """``init``, ``sidecar`` (init container with restartPolicy Always) or ``main``."""
+    spec: Object
+    directory: Path
+    """Holds ``root`` (what stands for /) and the logs ``0.log``, ``1.log``, … one per incarnation, in the CRI's log format."""
+    state: Object = field(default_factory=lambda: {"waiting": {"reason": "ContainerCreating"}})
+    """``{"waiting"|"running"|"terminated": {…}}`` as in the API."""
+    last_state: Object = field(default_factory=dict)
+    restart_count: int = 0
+    container_id: str = ""
+    pid: int | None = None
+    """The container's first process, leader of its own session; None while it does not run."""
+    env: dict[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+    ready: bool = False
+    started: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when ``spec`` has another image than the incarnation that runs, or waits for its image."""
+
+    @property
+    def root(self) -> Path:
+        return self.directory / "root"
+
+    @property
+    def log(self) -> Path:
+        """The log of the incarnation that runs or ran last."""
+        return self.directory / f"{self.restart_count}.log"
+
+    @property
+    def previous_log(self) -> Path | None:
+        """The log of the incarnation before, if there was one and it is still there."""
+        path = self.directory / f"{self.restart_count - 1}.log"
+        return path if path.exists() else None
+
+    @property
+    def running(self) -> bool:
+        return "running" in self.state
+
+
+@dataclass
+class PodRecord:
+    """One pod bound to this node."""
+
+    pod: Object
+    """The latest object the API server sent (spec, metadata); its status is the agent's own, see ``status``."""
+    directory: Path
+    ip: str = ""
+    """10.x.y.z as in the API; empty until the pod has its address."""
+    containers: dict[str, ContainerRecord] = field(default_factory=dict)
+    """In the order of the spec, init containers first."""
+    allocations: dict[str, list[Allocation]] = field(default_factory=dict)
+    """By container name."""
+    status: Object = field(default_factory=dict)
+    """PodStatus as last computed (perhaps not yet written)."""
+
+    @property
+    def uid(self) -> str:
+        return self.pod["metadata"]["uid"]
+
+    @property
+    def name(self) -> str:
+        return self.pod["metadata"]["name"]
+
+    @property
+    def namespace(self) -> str:
+        return self.pod["metadata"]["namespace"]
+
+    @property
+    def phase(self) -> str:
+        return self.status.get("phase", "Pending")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program ready to be started in a container's surroundings."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    owner: str
+    """container_id: when that container ends, the program is killed with it."""
+
+
+class StartError(Exception):
+    """The program could not be started; the message is the recorded runtime's (without the runtime's own prefix)."""
+
+
+class Process(Protocol):
+    """A program started by the agent."""
+
+    pid: int
+
+    async def wait(self) -> int:
+        """Exit code; 128 + n when signal n ended it. May be awaited by several tasks."""
+        ...
+
+    def signal(self, number: int) -> None:
+        """Signal the program's whole process group; does nothing once it has ended."""
+        ...
+
+
+class PodManager(Protocol):
+    """The pods of this node, for the kubelet API."""
+
+    def pods(self) -> list[PodRecord]: ...
+
+    def find(self, namespace: str, name: str) -> PodRecord | None: ...
+
+    def exec_command(self, pod: PodRecord, container: ContainerRecord, argv: Sequence[str]) -> Command:
+        """``argv`` as ``kubectl exec`` runs it in ``container``: same env, same paths rewritten."""
+        ...
+
+    async def spawn(
+        self,
+        command: Command,
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        tty: bool = False,
+    ) -> Process:
+        """Start ``command`` with these file descriptors (None: /dev/null), which the caller closes afterwards.
+
+        With ``tty`` the descriptor ``stdin`` is a terminal and becomes the controlling one.
+
+        Raises:
+            StartError: no such program, or not executable.
+        """
+        ...
+
+
+class DeviceError(Exception):
+    """A device cannot be had: the pod is rejected with UnexpectedAdmissionError.
+
+    The pod's message becomes "Pod was rejected: Allocate failed due to " + this one + ", which is unexpected".
+    """
+
+
+class DeviceManager(Protocol):
+    """Extended resources offered by device plugins."""
+
+    async def allocate(self, pod: PodRecord, container: str, resource: str, count: int) -> Allocation:
+        """Reserve ``count`` devices; for a pod that already has them (after an agent restart) the same ones again.
+
+        Raises:
+            DeviceError: see there.
+        """
+        ...
+
+    async def pre_start(self, pod: PodRecord, container: str) -> None:
+        """To be awaited before each start of a container: a plugin may want to reset its devices.
+
+        Raises:
+            DeviceError: the container waits with CreateContainerConfigError and this message.
+        """
+        ...
+
+    def release(self, pod_uid: str) -> None:
+        """The pod has ended: its devices are free."""
+        ...
+
+    def manages(self, resource: str) -> bool:
+        """Whether a plugin has registered ``resource`` since the agent started."""
+        ...
+
+    def health(self, resource: str, device_ids: Sequence[str]) -> dict[str, str]:
+        """``Healthy``, ``Unhealthy`` or ``Unknown`` for each id."""
+        ...
+
+    def capacity(self) -> dict[str, int]: ...
+
+    def allocatable(self) -> dict[str, int]: ...
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever a device's health or a resource's count changed."""
+        ...

@@ -1,0 +1,105 @@
+"""The probes of one running container, each in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from labs.embedded.node import probes
+from labs.embedded.node.context import PodContext
+from labs.embedded.node.model import ContainerRecord, Object
+
+KINDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
+ATTEMPTS = 3
+"""A probe that breaks (not: fails) is tried this often before it counts as unknown."""
+
+
+class ProbeWorkers:
+    """Startup first; readiness and liveness once the container has started."""
+
+    def __init__(self, context: PodContext, container: ContainerRecord, on_unhealthy: Callable[[str, Object], None]) -> None:
+        """``on_unhealthy(kind, probe)`` is called once when the startup or liveness probe has failed for good."""
+        self._context = context
+        self._container = container
+        self._on_unhealthy = on_unhealthy
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin, for a container that has just started; sets its ``started`` and ``ready``."""
+        if "startupProbe" in self._container.spec:
+            self._launch("startupProbe", self._startup_result)
+        else:
+            self._has_started()
+
+    def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _has_started(self) -> None:
+        self._container.started = True
+        if "readinessProbe" in self._container.spec:
+            self._launch("readinessProbe", self._readiness_result)
+        else:
+            self._container.ready = True
+        if "livenessProbe" in self._container.spec:
+            self._launch("livenessProbe", self._liveness_result)
+        self._context.publish()
+
+    def _startup_result(self, healthy: bool) -> bool:
+        if healthy:
+            self._has_started()
+        else:
+            self._on_unhealthy("startup", self._container.spec["startupProbe"])
+        return False
+
+    def _readiness_result(self, healthy: bool) -> bool:
+        if self._container.ready != healthy:
+            self._container.ready = healthy
+            self._context.publish()
+        return True
+
+    def _liveness_result(self, healthy: bool) -> bool:
+        if not healthy:
+            self._on_unhealthy("liveness", self._container.spec["livenessProbe"])
+        return healthy
+
+    def _launch(self, key: str, decide: Callable[[bool], bool]) -> None:
+        task = asyncio.create_task(self._run(key, decide))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, key: str, decide: Callable[[bool], bool]) -> None:
+        """Probe for ever; ``decide`` hears of each result that stands and says whether to go on."""
+        probe = self._container.spec[key]
+        needed = {
+            probes.Outcome.SUCCESS: probe.get("successThreshold", 1),
+            probes.Outcome.FAILURE: probe.get("failureThreshold", 3),
+        }
+        period = probe.get("periodSeconds", 10)
+        # A kubelet makes the first attempt at once, unless it has just been started itself; a little later, programs listen.
+        await asyncio.sleep(probe.get("initialDelaySeconds", 0) + random.uniform(0.05, 0.3))
+        last, run = probes.Outcome.UNKNOWN, 0
+        while True:
+            outcome, message = await self._attempt(probe)
+            self._tell(KINDS[key], outcome, message)
+            if outcome is not probes.Outcome.UNKNOWN:
+                run = run + 1 if outcome is last else 1
+                last = outcome
+                if run >= needed[outcome] and not decide(outcome is probes.Outcome.SUCCESS):
+                    return
+            await asyncio.sleep(period)
+
+    async def _attempt(self, probe: Object) -> probes.Result:
+        for _ in range(ATTEMPTS):
+            outcome, message = await probes.attempt(self._context, self._container, probe)
+            if outcome is not probes.Outcome.UNKNOWN:
+                break
+        return outcome, message
+
+    def _tell(self, kind: str, outcome: probes.Outcome, message: str) -> None:
+        if outcome is probes.Outcome.FAILURE:
+            self._context.event(self._container, "Warning", "Unhealthy", f"{kind} probe failed: {message}")
+        elif outcome is probes.Outcome.UNKNOWN:
+            text = f"{kind} probe errored and resulted in unknown state: {message}"
+            self._context.event(self._container, "Warning", "Unhealthy", text)

@@ -1,0 +1,196 @@
+"""A pod's volumes as folders on the node, and their content kept up to date."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from labs.embedded.node import atomic_writer, environment
+from labs.embedded.node.model import ContainerRecord, Node, Object, PodRecord
+from labs.embedded.node.sources import MissingSource, Sources
+
+DEFAULT_MODE = 0o644
+TOKEN_SHARE = 0.8
+"""A token is renewed when this share of its life is over, as the kubelet does."""
+TOKEN_MAX_AGE = 24 * 3600.0
+
+
+class MountError(Exception):
+    """A volume cannot be set up; the message is the one of the FailedMount event."""
+
+
+class Volumes:
+    """The volumes of one pod, in ``directory/volumes``."""
+
+    def __init__(self, node: Node, pod: PodRecord, sources: Sources, allocatable: Mapping[str, str]) -> None:
+        self._node = node
+        self._pod = pod
+        self._sources = sources
+        self._allocatable = allocatable
+        self._tokens: dict[str, tuple[float, bytes]] = {}
+
+    def path(self, volume: str) -> Path:
+        """Where the volume named ``volume`` is."""
+        spec = next(item for item in self._pod.pod["spec"].get("volumes", []) if item["name"] == volume)
+        if "hostPath" in spec:
+            return self._node.host_path(spec["hostPath"]["path"])
+        return self._pod.directory / "volumes" / volume
+
+    async def set_up(self) -> None:
+        """Make or refresh every volume.
+
+        Raises:
+            MountError: one of them cannot be made.
+        """
+        for volume in self._pod.pod["spec"].get("volumes", []):
+            try:
+                await self._set_up_one(volume)
+            except (MissingSource, OSError) as error:
+                raise MountError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
+
+    async def refresh(self) -> None:
+        """Bring ConfigMap, Secret, projected and downward-API volumes up to date.
+
+        Raises:
+            MountError: a source has gone since.
+        """
+        if any(set(volume) & {"configMap", "secret", "projected", "downwardAPI"} for volume in self._specs()):
+            await self.set_up()
+
+    def mounts(self, container: ContainerRecord) -> list[tuple[str, Path]]:
+        """(path in the container, what it links to) for each mount, device plugins' mounts included.
+
+        Raises:
+            MountError: a subPath that does not exist.
+        """
+        found = [(mount["mountPath"], self._source(container, mount)) for mount in container.spec.get("volumeMounts", [])]
+        for allocation in self._pod.allocations.get(container.name, []):
+            found += [(target, self._node.host_path(source)) for target, source in allocation.mounts]
+        return found
+
+    def _specs(self) -> list[Object]:
+        return self._pod.pod["spec"].get("volumes", [])
+
+    def _source(self, container: ContainerRecord, mount: Object) -> Path:
+        volume = self.path(mount["name"])
+        sub = mount.get("subPath") or self._expanded(container, mount.get("subPathExpr", ""))
+        if not sub:
+            return volume
+        source = volume / sub
+        if not (volume / atomic_writer.DATA).exists():
+            if not source.exists():
+                source.mkdir(parents=True)
+            return source
+        if not source.exists():
+            raise MountError(f'failed to prepare subPath for volumeMount "{mount["name"]}" of container "{container.name}"')
+        # A copy: what is mounted by subPath never changes while the container lives.
+        copy = container.directory / "subpaths" / mount["name"] / sub
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, copy, dirs_exist_ok=True) if source.is_dir() else shutil.copy2(source, copy)
+        return copy
+
+    def _expanded(self, container: ContainerRecord, expression: str) -> str:
+        return environment.expand(expression, container.env)
+
+    async def _set_up_one(self, volume: Object) -> None:
+        path = self.path(volume["name"])
+        if "hostPath" in volume:
+            return host_path(path, volume["hostPath"].get("type", ""))
+        path.mkdir(parents=True, exist_ok=True)
+        if "emptyDir" in volume:
+            return
+        if "projected" in volume:
+            spec = volume["projected"]
+            files: dict[str, atomic_writer.File] = {}
+            for source in spec.get("sources") or []:
+                files |= await self._project(volume["name"], source, spec.get("defaultMode", DEFAULT_MODE))
+        else:
+            files = await self._plain(volume)
+        atomic_writer.write(path, files)
+
+    async def _plain(self, volume: Object) -> dict[str, atomic_writer.File]:
+        if "configMap" in volume:
+            return await self._keys("configmaps", volume["configMap"]["name"], volume["configMap"])
+        if "secret" in volume:
+            return await self._keys("secrets", volume["secret"]["secretName"], volume["secret"])
+        if "downwardAPI" in volume:
+            return self._downward(volume["downwardAPI"], volume["downwardAPI"].get("defaultMode", DEFAULT_MODE))
+        kind = next(key for key in volume if key != "name")
+        raise MissingSource(f"the embedded backend has no {kind} volumes")
+
+    async def _project(self, name: str, source: Object, mode: int) -> dict[str, atomic_writer.File]:
+        if "serviceAccountToken" in source:
+            spec = source["serviceAccountToken"]
+            return {spec["path"]: atomic_writer.File(await self._token(f"{name}/{spec['path']}", spec), 0o600)}
+        if "downwardAPI" in source:
+            return self._downward(source["downwardAPI"], mode)
+        for key, resource in (("configMap", "configmaps"), ("secret", "secrets")):
+            if key in source:
+                return await self._keys(resource, source[key]["name"], {"defaultMode": mode} | source[key])
+        raise MissingSource(f"the embedded backend cannot project {', '.join(source)}")
+
+    async def _keys(self, resource: str, name: str, spec: Object) -> dict[str, atomic_writer.File]:
+        mode = spec.get("defaultMode", DEFAULT_MODE)
+        try:
+            data = await environment.data_of(self._sources, resource, self._pod.namespace, name)
+            if "items" not in spec:
+                return {key: atomic_writer.File(value, mode) for key, value in data.items()}
+            missing = [item["key"] for item in spec["items"] if item["key"] not in data]
+            if missing and not spec.get("optional"):
+                kind = "configmap" if resource == "configmaps" else "secret"
+                raise MissingSource(
+                    f"{kind} references non-existent {'config' if kind == 'configmap' else kind} key: {missing[0]}"
+                )
+        except MissingSource:
+            if spec.get("optional"):
+                return {}
+            raise
+        present = [item for item in spec["items"] if item["key"] in data]
+        return {item["path"]: atomic_writer.File(data[item["key"]], item.get("mode", mode)) for item in present}
+
+    def _downward(self, spec: Object, mode: int) -> dict[str, atomic_writer.File]:
+        files = {}
+        for item in spec.get("items") or []:
+            if "fieldRef" in item:
+                text = environment.field(item["fieldRef"]["fieldPath"], self._node, self._pod)
+            else:
+                container = self._pod.containers[item["resourceFieldRef"]["containerName"]]
+                text = environment.resource_field(item["resourceFieldRef"], self._pod, container, self._allocatable)
+            files[item["path"]] = atomic_writer.File(text.encode(), item.get("mode", mode))
+        return files
+
+    async def _token(self, key: str, spec: Object) -> bytes:
+        renew_at, token = self._tokens.get(key, (0.0, b""))
+        if time.time() < renew_at:
+            return token
+        metadata, account = self._pod.pod["metadata"], self._pod.pod["spec"].get("serviceAccountName", "default")
+        reference = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}
+        request: Object = {"expirationSeconds": spec.get("expirationSeconds", 3600), "boundObjectRef": reference}
+        if spec.get("audience"):
+            request["audiences"] = [spec["audience"]]
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": request}
+        status = await self._sources.token(self._pod.namespace, account, body)
+        life = datetime.fromisoformat(status["expirationTimestamp"]).timestamp() - time.time()
+        token = status["token"].encode()
+        self._tokens[key] = (time.time() + min(life * TOKEN_SHARE, TOKEN_MAX_AGE), token)
+        return token
+
+
+def host_path(path: Path, kind: str) -> None:
+    """Check or make what stands for a path of the node, as hostPath's ``type`` asks.
+
+    Raises:
+        MissingSource: it is not there and the type does not say to make it.
+    """
+    if kind == "FileOrCreate":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    elif kind in ("", "DirectoryOrCreate", "Directory"):
+        # Directory too: the node's own folders (/var/lib/kubelet/…) exist on every real node.
+        if not path.exists():
+            path.mkdir(parents=True)
+    elif not path.exists():
+        raise MissingSource(f"hostPath type check failed: {path} is not a {kind.lower()}")

@@ -1,0 +1,80 @@
+"""Faults of simulated cards, set in the GPU simulator of their node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from labs.errors import LabError, NotFound, UsageError
+from labs.faults.injectors.base import Injector, Memory, Scene, Where
+from labs.faults.simulators import Simulators
+
+
+@dataclass(frozen=True)
+class SimulatedGpu(Injector):
+    """A fault of one simulated card, set in its node's GPU simulator over ``kubectl exec``.
+
+    Without ``gpu`` it takes a card that a pod uses, since one that idles shows little; without ``node`` the first that has it.
+    """
+
+    fault: str
+    cluster: str = "gpu"
+
+    def resolve(self, scene: Scene, where: Where) -> Where:
+        node, index = where.get("node"), _index(where.get("gpu"))
+        found = self._simulators(scene).on(None if node is None else str(node))
+        return self._choose(found.cards(), index)
+
+    def _choose(self, cards: list[tuple[str, dict[str, Any]]], index: int | None) -> Where:
+        named = [(name, card) for name, card in cards if index in (None, card["index"])]
+        if not named:
+            raise NotFound("GPU", str(index), sorted({str(card["index"]) for _, card in cards}))
+        busy = [(name, card) for name, card in named if card["pods"]]
+        if index is None and not busy:
+            raise UsageError("no pod uses a GPU, so no card was chosen", fix='name one: gpu=0, node="gpu-worker"')
+        node, card = (busy or named)[0]
+        return {"gpu": card["index"], "node": node}
+
+    def touches(self, where: Where) -> frozenset[str]:
+        return frozenset({f"{self.fault} of gpu {where['gpu']} of {where['node']}"})
+
+    def inject(self, scene: Scene, where: Where) -> None:
+        self._set(scene, where, "inject")
+
+    def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
+        self._set(scene, where, "heal")
+
+    def _set(self, scene: Scene, where: Where, action: str) -> None:
+        found = self._simulators(scene)
+        if where["node"] not in found.pods:
+            raise LabError(
+                f"the GPU simulator of node {where['node']} does not run",
+                fix=f"kubectl --context gpu describe node {where['node']}",
+            )
+        found.ctl(where["node"], "fault", action, "--gpu", str(where["gpu"]), "--fault", self.fault)
+
+    def serving(self, scene: Scene) -> pd.DataFrame:
+        """The cards that pods use: a row each with ``pod``, ``node`` and ``gpu``, the index on the node."""
+        rows = [
+            {"pod": pod.rpartition("/")[2], "node": node, "gpu": card["index"]}
+            for node, card in self._simulators(scene).cards()
+            for pod in card["pods"]
+        ]
+        return pd.DataFrame(rows, columns=["pod", "node", "gpu"])
+
+    def _simulators(self, scene: Scene) -> Simulators:
+        return Simulators.of(scene.clusters[self.cluster])
+
+
+def _index(value: Any) -> int | None:
+    try:
+        return None if value is None else int(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"expected gpu=N, the card's index on its node; found {value!r}") from None
+
+
+def serving_gpus(scene: Scene) -> pd.DataFrame:
+    """The simulated cards that pods use; see ``SimulatedGpu.serving``."""
+    return SimulatedGpu("").serving(scene)

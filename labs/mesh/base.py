@@ -1,0 +1,30 @@
+"""What a notebook may ask of the mesh, whichever implementation runs: everything else is typed as ``linkerd …`` in a shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from labs import config
+from labs.mesh.certificates import MadeCertificate, make_certificates
+
+
+class Mesh(Protocol):
+    """A mesh of the lab, driven through the command ``linkerd``."""
+
+    @property
+    def name(self) -> str:
+        """What it calls itself, for example ``Linkerd edge-26.8.3`` or ``stand-in for Linkerd edge-26.8.3``."""
+        ...
+
+    def make_certificates(self) -> list[MadeCertificate]:
+        """Make the trust anchor and an issuer per cluster under ``.lab/certs``; those that are good already are kept."""
+        return make_certificates(config.STATE / "certs", [cluster.name for cluster in config.topology()])
+
+    def install_cli(self, bin_dir: Path) -> Path:
+        """Put the command ``linkerd`` into ``bin_dir``; returns its path."""
+        ...
+
+    def images(self) -> list[str]:
+        """The images a cluster pulls for it; empty where its pods are no containers."""
+        ...

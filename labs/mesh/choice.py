@@ -1,0 +1,13 @@
+"""Which mesh a backend has."""
+
+from __future__ import annotations
+
+from labs.clusters.base import Capabilities
+from labs.mesh.base import Mesh
+from labs.mesh.linkerd import LinkerdMesh
+from labs.mesh.standin import StandinMesh
+
+
+def mesh_for(can: Capabilities) -> Mesh:
+    """Linkerd where pods are containers that can run it, the stand-in elsewhere."""
+    return LinkerdMesh() if can.real_linkerd else StandinMesh()

@@ -1,0 +1,105 @@
+"""Linkerd itself, driven through its own command: for the backends whose pods are containers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from labs import config, errors, releases, shell
+from labs.mesh.base import Mesh
+
+RENDERINGS = (
+    ["install"],
+    ["viz", "install", "--set", "prometheus.enabled=false"],
+    ["multicluster", "install", "--set", "controllers[0].link.ref.name=gpu"],
+)
+"""The installations of notebooks 04 and 05, as far as they decide which images are pulled."""
+
+
+class LinkerdMesh(Mesh):
+    """The Linkerd release that ``clusters/versions.toml`` pins; ``bin_dir`` is where its command shall be."""
+
+    def __init__(self, bin_dir: Path = config.BIN) -> None:
+        self._program = bin_dir / "linkerd"
+
+    @property
+    def version(self) -> str:
+        """The pinned release, for example ``edge-26.8.3``."""
+        return str(config.versions()["linkerd"]["version"])
+
+    @property
+    def name(self) -> str:
+        return f"Linkerd {self.version}"
+
+    def install_cli(self, bin_dir: Path) -> Path:
+        """See that ``bin_dir`` holds the pinned command; one of that version elsewhere (the cache, the PATH) is linked to.
+
+        Raises:
+            MachineError: there is none of that version.
+        """
+        path = bin_dir / "linkerd"
+        found = {str(program): client_version(program) for program in candidates(path)}
+        for program, version in found.items():
+            if version == self.version:
+                link(path, Path(program))
+                return path
+        seen = "; ".join(f"{program} is {version}" for program, version in found.items()) or "none on the PATH"
+        raise errors.MachineError(f"expected the command linkerd of version {self.version}; found {seen}", fix="lab tools")
+
+    def images(self) -> list[str]:
+        """The images that its pods are made of, read from what the command would install."""
+        rendered = "\n---\n".join(self.run(*words, "--ignore-cluster") for words in RENDERINGS)
+        return sorted({image for document in yaml.safe_load_all(rendered) for image in images_in(document)})
+
+    def run(self, *words: str) -> str:
+        """What ``linkerd WORDS`` prints.
+
+        Raises:
+            CommandFailed: with its own words.
+        """
+        return shell.run([str(self._program), *words], env={"KUBECONFIG": str(config.KUBECONFIG)}, timeout=120)
+
+
+def candidates(path: Path) -> Iterator[Path]:
+    """The programs that may be it: the one at ``path``, what ``lab tools`` or a bundle brought, the PATH's other ``linkerd``."""
+    if path.exists():
+        yield path
+    if (cached := releases.asset("linkerd").cached).exists():
+        yield cached
+    on_path = shutil.which("linkerd")
+    if on_path and Path(on_path).absolute() != path.absolute():
+        yield Path(on_path)
+
+
+def client_version(program: Path) -> str:
+    """What the program says it is; its error where it does not say."""
+    try:
+        return shell.run([str(program), "version", "--client", "--short"], timeout=20).strip()
+    except errors.LabError as error:
+        return error.message
+
+
+def link(path: Path, program: Path) -> None:
+    """Make ``path`` lead to ``program`` (nothing to do if it is the program)."""
+    if path.absolute() == program.absolute():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(program.resolve())
+
+
+def images_in(document: object) -> Iterator[str]:
+    """The ``image:`` of every container anywhere in a manifest."""
+    if isinstance(document, Mapping):
+        image = document.get("image")
+        if isinstance(image, str) and re.fullmatch(r"\S+[:@]\S+", image):
+            yield image
+        parts: Sequence[object] = list(document.values())
+    else:
+        parts = document if isinstance(document, list) else []
+    for part in parts:
+        yield from images_in(part)

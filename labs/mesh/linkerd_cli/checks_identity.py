@@ -1,0 +1,105 @@
+"""What ``linkerd check`` looks at in the mesh's certificates."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+from collections.abc import Awaitable, Callable
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from labs.mesh.linkerd_cli.checking import CheckError, Look
+from labs.mesh.linkerd_cli.checks_control_plane import LINKERD, WEBHOOK, WEBHOOKS
+from labs.mesh.linkerd_cli.cluster import find
+from labs.mesh.linkerd_cli.commands.install import issued_by
+from labs.wire.kube_api import KubeApi
+
+SOON = dt.timedelta(days=60)
+Certificates = Callable[[KubeApi], Awaitable[list[x509.Certificate]]]
+
+
+async def anchors(api: KubeApi) -> list[x509.Certificate]:
+    config = await find(api, "configmaps", LINKERD, "linkerd-identity-trust-roots")
+    try:
+        return x509.load_pem_x509_certificates((config or {})["data"]["ca-bundle.crt"].encode())
+    except (KeyError, ValueError):
+        raise CheckError("linkerd-identity-trust-roots holds no PEM certificate under ca-bundle.crt") from None
+
+
+async def issuer(api: KubeApi) -> list[x509.Certificate]:
+    secret = await find(api, "secrets", LINKERD, "linkerd-identity-issuer")
+    data = (secret or {}).get("data", {})
+    try:
+        return x509.load_pem_x509_certificates(base64.b64decode(data.get("crt.pem") or data["tls.crt"]))
+    except (KeyError, ValueError):
+        raise CheckError("linkerd-identity-issuer holds no PEM certificate under crt.pem") from None
+
+
+async def certificate_config_valid(api: KubeApi) -> None:
+    await anchors(api)
+    await issuer(api)
+
+
+def supported(certificates: Certificates) -> Look:
+    async def look(api: KubeApi) -> None:
+        for certificate in await certificates(api):
+            key = certificate.public_key()
+            p256 = isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == "secp256r1"
+            if not p256 and not isinstance(key, rsa.RSAPublicKey):
+                raise CheckError(f"{certificate.subject.rfc4514_string()} must use P-256 curve for public key")
+
+    return look
+
+
+def within_validity(certificates: Certificates) -> Look:
+    async def look(api: KubeApi) -> None:
+        for certificate in await certificates(api):
+            refuse_expired(certificate)
+
+    return look
+
+
+def refuse_expired(certificate: x509.Certificate) -> None:
+    now = dt.datetime.now(dt.UTC)
+    name = f"{certificate.serial_number} {certificate.subject.rfc4514_string()}"
+    if certificate.not_valid_after_utc < now:
+        raise CheckError(f"Invalid certificate:\n* {name} not valid anymore. Expired on {_time(certificate.not_valid_after_utc)}")
+    if certificate.not_valid_before_utc > now:
+        raise CheckError(f"Invalid certificate:\n* {name} not valid before {_time(certificate.not_valid_before_utc)}")
+
+
+def lasting(certificates: Certificates) -> Look:
+    async def look(api: KubeApi) -> None:
+        for certificate in await certificates(api):
+            warn_if_expiring(certificate)
+
+    return look
+
+
+def warn_if_expiring(certificate: x509.Certificate) -> None:
+    if certificate.not_valid_after_utc - dt.datetime.now(dt.UTC) < SOON:
+        name = f"{certificate.serial_number} {certificate.subject.rfc4514_string()}"
+        text = f"certificates will expire soon:\n* {name} will expire on {_time(certificate.not_valid_after_utc)}"
+        raise CheckError(text, warning=True)
+
+
+def _time(when: dt.datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def issuer_signed_by_anchor(api: KubeApi) -> None:
+    certificate = (await issuer(api))[0]
+    if not any(issued_by(certificate, anchor) for anchor in await anchors(api)):
+        raise CheckError("issuer certificate is not signed by any of the trust anchors")
+
+
+async def webhook_certificates(api: KubeApi) -> list[x509.Certificate]:
+    webhook = await find(api, WEBHOOKS, None, WEBHOOK)
+    if webhook is None:
+        raise CheckError(f"missing MutatingWebhookConfigurations: {WEBHOOK}")
+    bundle = webhook["webhooks"][0]["clientConfig"].get("caBundle", "")
+    try:
+        return x509.load_pem_x509_certificates(base64.b64decode(bundle))
+    except ValueError:
+        raise CheckError(f"{WEBHOOK} has no certificate authority") from None

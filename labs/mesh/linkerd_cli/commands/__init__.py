@@ -1,0 +1,1 @@
+"""One module per family of sub-commands: arguments and output; the work is done in the modules above."""

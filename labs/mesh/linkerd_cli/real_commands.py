@@ -1,0 +1,25 @@
+"""The sub-commands of the real Linkerd's CLI (edge-26.8), as data: what a learner may have read about and types here.
+
+Source: the commands under cli/cmd, multicluster/cmd and viz/cmd of github.com/linkerd/linkerd2.
+"""
+
+from __future__ import annotations
+
+SUB_COMMANDS: dict[str, tuple[str, ...]] = {
+    "": (
+        "authz", "check", "completion", "diagnostics", "help", "identity", "inject", "install", "install-cni", "multicluster",
+        "profile", "prune", "uninject", "uninstall", "upgrade", "version", "viz",
+    ),
+    "diagnostics": ("controller-metrics", "endpoints", "policy", "profile", "proxy-metrics"),
+    "multicluster": ("allow", "check", "gateways", "install", "link", "link-gen", "prune", "uninstall", "unlink"),
+    "viz": (
+        "allow-scrapes", "authz", "check", "dashboard", "edges", "install", "list", "profile", "prune", "routes", "stat",
+        "stat-inbound", "stat-outbound", "tap", "top", "uninstall",
+    ),
+}  # fmt: skip
+"""Group ("" is the command itself) to the names the real one has there."""
+
+
+def only_real(group: str, here: list[str]) -> list[str]:
+    """What the real one has in a group and the stand-in, which has ``here``, lacks."""
+    return sorted(set(SUB_COMMANDS[group]) - set(here))

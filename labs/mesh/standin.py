@@ -1,0 +1,39 @@
+"""The embedded backend's mesh: Linkerd's API with Envoy as the data plane, and a ``linkerd`` command that says so."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from labs import config
+from labs.mesh.base import Mesh
+
+WRAPPER = """\
+#!/bin/sh
+# The lab's stand-in for the linkerd command; written by `lab up`.
+PYTHONPATH={root} exec {python} -m labs.mesh.linkerd_cli "$@"
+"""
+
+
+class StandinMesh(Mesh):
+    """The stand-in; see ``docs/parity.md`` for what is the same as Linkerd, what differs and what is missing."""
+
+    @property
+    def name(self) -> str:
+        return f"stand-in for Linkerd {config.versions()['linkerd']['version']}"
+
+    def install_cli(self, bin_dir: Path) -> Path:
+        return install_cli(bin_dir)
+
+    def images(self) -> list[str]:
+        return []
+
+
+def install_cli(bin_dir: Path) -> Path:
+    """Write the command ``linkerd`` into ``bin_dir`` (made if absent) and return its path."""
+    bin_dir.mkdir(parents=True, exist_ok=True)
+    path = bin_dir / "linkerd"
+    path.write_text(WRAPPER.format(root=shlex.quote(str(config.ROOT)), python=shlex.quote(sys.executable)))
+    path.chmod(0o755)
+    return path

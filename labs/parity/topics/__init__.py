@@ -1,0 +1,1 @@
+"""One module per topic; each has a ``topic`` and registers its rows there."""

@@ -1,0 +1,164 @@
+"""The model server as the chat sees it: one question, a stream of pieces, and a clear word on where a failure came from."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from labs.wire.sse import Decoder, Event
+
+Json = dict[str, Any]
+
+SERVED_BY = ("cluster", "pod", "node", "gpu")
+DONE = "[DONE]"
+KEPT_HEADERS = ("l5d-proxy-error", "retry-after")
+"""Headers of a refusal that are passed on to the chat's own client."""
+
+
+class UpstreamError(Exception):
+    """The question got no answer. ``hop`` says where it ended: "network", "mesh" or "model server"."""
+
+    def __init__(self, status: int, hop: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.hop = hop
+        self.headers = dict(headers or {})
+
+    def body(self) -> Json:
+        error: Json = {"message": str(self), "status": self.status, "hop": self.hop}
+        if "l5d-proxy-error" in self.headers:
+            error["l5d_proxy_error"] = self.headers["l5d-proxy-error"]
+        return {"error": error}
+
+
+@dataclass
+class Answer:
+    """An answer in the making. Times are seconds since the question was sent."""
+
+    served_by: dict[str, str | None]
+    started: float
+    text: list[str] = field(default_factory=list)
+    tokens: int = 0
+    first_token: float | None = None
+    model: float | None = None
+    """Time inside the model server, by its own clock; not known when it streams."""
+
+    def add(self, piece: str) -> None:
+        self.first_token = self.first_token or time.monotonic() - self.started
+        self.text.append(piece)
+
+    def body(self) -> Json:
+        timings = {
+            "first_token": _rounded(self.first_token),
+            "model": self.model,
+            "total": _rounded(time.monotonic() - self.started),
+            "tokens": self.tokens,
+        }
+        return {"answer": "".join(self.text), **self.served_by, "timings": timings}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
+
+
+@dataclass(frozen=True)
+class ModelServer:
+    """Where questions go: ``url`` is a base URL; the session honours HTTP_PROXY, which is the mesh where there is one."""
+
+    http: aiohttp.ClientSession
+    url: str
+    model: str
+
+    async def ask(self, message: str) -> Answer:
+        """The whole answer at once.
+
+        Raises:
+            UpstreamError: it failed, and where.
+        """
+        async with self._post(message, {}) as (response, answer):
+            with self._failures():
+                body = await response.json()
+                answer.text = [body["choices"][0]["message"]["content"]]
+                answer.tokens = body["usage"]["completion_tokens"]
+            seconds = response.headers.get("x-inference-seconds")
+            answer.model = float(seconds) if seconds else None
+            return answer
+
+    @asynccontextmanager
+    async def stream(self, message: str) -> AsyncIterator[tuple[Answer, AsyncIterator[str]]]:
+        """The answer while it is made: iterate over the pieces, then read the rest from the Answer.
+
+        Raises:
+            UpstreamError: it failed, on entering or while iterating.
+        """
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        async with self._post(message, options) as (response, answer):
+            yield answer, self._pieces(response, answer)
+
+    @asynccontextmanager
+    async def _post(self, message: str, options: Json) -> AsyncIterator[tuple[aiohttp.ClientResponse, Answer]]:
+        body = {"model": self.model, "messages": [{"role": "user", "content": message}], **options}
+        started = time.monotonic()
+        with self._failures():
+            response = await self.http.post(f"{self.url}/v1/chat/completions", json=body)
+            if response.status != 200:
+                raise await _refusal(response)
+        async with response:
+            yield response, Answer({name: response.headers.get(f"x-served-by-{name}") for name in SERVED_BY}, started)
+
+    async def _pieces(self, response: aiohttp.ClientResponse, answer: Answer) -> AsyncIterator[str]:
+        decoder = Decoder()
+        chunks = response.content.iter_any()
+        while True:
+            # Only reading is watched here: what fails while a piece is handed on is not the model server's doing.
+            with self._failures():
+                events = decoder.feed(await anext(chunks, b""))
+            for event in events:
+                if event.data == DONE:
+                    return
+                with self._failures():
+                    piece = _piece(event, answer)
+                if piece:
+                    answer.add(piece)
+                    yield piece
+            if response.content.at_eof():
+                raise UpstreamError(502, "network", "the stream ended before the answer did")
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turn what the HTTP library and a wrong answer raise into an UpstreamError."""
+        try:
+            yield
+        except TimeoutError as error:
+            raise UpstreamError(504, "network", f"no answer from {self.url} in time") from error
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, OSError) as error:
+            raise UpstreamError(502, "network", f"cannot reach {self.url}: {error}") from error
+        except (aiohttp.ClientError, ValueError, LookupError, TypeError) as error:
+            raise UpstreamError(502, "model server", f"an answer that does not fit the API: {error!r}") from error
+
+
+def _piece(event: Event, answer: Answer) -> str:
+    chunk = json.loads(event.data)
+    if "error" in chunk:
+        raise UpstreamError(500, "model server", chunk["error"]["message"])
+    if chunk.get("usage"):
+        answer.tokens = chunk["usage"]["completion_tokens"]
+    return "".join(choice["delta"].get("content") or "" for choice in chunk["choices"])
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> UpstreamError:
+    """What an answer other than 200 means. The model server signs all it sends; what is unsigned came from a proxy on the way."""
+    headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    text = await response.text()
+    hop = "model server" if "x-served-by-pod" in response.headers and "l5d-proxy-error" not in headers else "mesh"
+    try:
+        message = str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = headers.get("l5d-proxy-error") or text.strip() or response.reason or "no message"
+    return UpstreamError(response.status, hop, message, headers)

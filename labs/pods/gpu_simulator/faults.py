@@ -1,0 +1,119 @@
+"""Faults a simulated card can have. Each is data: the device model, the plugin and the exporter know what its fields mean.
+
+What each plane shows, and the sources: docs/gpu-model.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class UnknownFault(LookupError):
+    """No fault has this name; the message lists those that exist."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Programs(Enum):
+    """What a program on the card meets."""
+
+    UNHARMED = "nothing"
+    KILLED = "contexts that are there when it begins die; new ones work"
+    REFUSED = "every use fails while it lasts"
+    NEW_REFUSED = "contexts that are there go on; new ones fail"
+    HUNG = "kernels never end"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``xid`` is the error the driver logs (0: none).
+
+    ``error`` is CUDA's text for the programs it hits, ``errors`` what it adds to the card's counters. ``node`` says that it takes
+    all cards of the node; ``lasting`` that it is in the card, the driver or the room: a new simulator process still finds it.
+    """
+
+    name: str
+    summary: str
+    xid: int = 0
+    programs: Programs = Programs.UNHARMED
+    error: str = ""
+    errors: Mapping[str, int] = field(default_factory=dict)
+    off_the_bus: bool = False
+    blind: bool = False
+    """The card's sensors cannot be read."""
+    cooling_lost: bool = False
+    power_capped: bool = False
+    power_brake: bool = False
+    leaks: bool = False
+    plugin_down: bool = False
+    driver_mismatch: bool = False
+    allocate_fails: bool = False
+    node: bool = False
+    lasting: bool = True
+
+
+ECC = "CUDA error: uncorrectable ECC error encountered"
+ROW = {"dbe": 1, "rows_uncorrectable": 1}
+
+FAULTS = {
+    fault.name: fault
+    for fault in (
+        Fault(
+            "overheat", "cooling lost: the card heats up past its slowdown temperature and lowers its clocks", cooling_lost=True
+        ),
+        Fault("power-cap", "power limit lowered to the least the card takes: clocks fall under load", power_capped=True),
+        Fault("power-brake", "the power supply's brake signal: the hardware cuts the clocks at once", power_brake=True),
+        Fault(
+            "xid13", "graphics engine exception, an application's error", 13, Programs.KILLED,
+            "CUDA error: an illegal instruction was encountered", lasting=False,
+        ),
+        Fault(
+            "xid31", "memory page fault, an application's error", 31, Programs.KILLED,
+            "CUDA error: an illegal memory access was encountered", lasting=False,
+        ),
+        Fault(
+            "xid43", "the driver stopped an application's channel", 43, Programs.KILLED,
+            "CUDA error: unspecified launch failure", lasting=False,
+        ),
+        Fault("xid48", "uncorrectable (double-bit) ECC error", 48, Programs.KILLED, ECC, {"dbe": 1, "remap_pending": 1}),
+        Fault("xid63", "a memory row is remapped at the next reset", 63, errors={"rows_uncorrectable": 1, "remap_pending": 1}),
+        Fault("xid64", "a memory row could not be remapped: replace the card", 64, errors={"dbe": 1, "remap_failure": 1}),
+        Fault("xid74", "NVLink error", 74, errors={"nvlink_errors": 1}),
+        Fault(
+            "xid79", "fallen off the bus: every use of the card fails, its metrics vanish, it turns Unhealthy", 79,
+            Programs.REFUSED, "CUDA error: unknown error: the GPU is lost", off_the_bus=True, blind=True,
+        ),
+        Fault("xid94", "contained ECC error: the application that met it dies, the others go on", 94, Programs.KILLED, ECC, ROW),
+        Fault("xid95", "uncontained ECC error: nothing works until the card is reset", 95, Programs.REFUSED, ECC, ROW),
+        Fault(
+            "xid119", "the card's own processor (GSP) does not answer: calls fail and sensors cannot be read", 119,
+            Programs.REFUSED, "CUDA error: unknown error: GSP RPC timeout", blind=True,
+        ),
+        Fault("memory-leak", "a process outside Kubernetes takes more and more of the card's memory", leaks=True),
+        Fault(
+            "hang", "a kernel that never ends: full utilisation at nearly idle power, no tokens, no error", programs=Programs.HUNG
+        ),
+        Fault(
+            "driver-mismatch", "library and driver versions differ: no new program and no monitor can use the node's cards",
+            programs=Programs.NEW_REFUSED,
+            error="CUDA error: system has unsupported display driver / cuda driver combination",
+            driver_mismatch=True, plugin_down=True, node=True,
+        ),
+        Fault("plugin-crash", "the device plugin is gone; the cards work", plugin_down=True, node=True, lasting=False),
+        Fault("allocate-error", "the device plugin refuses each Allocate", allocate_fails=True, node=True, lasting=False),
+    )
+}  # fmt: skip
+
+
+def fault_of(name: str) -> Fault:
+    """The fault called ``name``.
+
+    Raises:
+        UnknownFault: there is none.
+    """
+    if name not in FAULTS:
+        raise UnknownFault(f"no fault named {name!r}; there are: {', '.join(FAULTS)}")
+    return FAULTS[name]

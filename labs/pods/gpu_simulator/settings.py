@@ -1,0 +1,133 @@
+"""How a node's cards are offered: shared, divided, or as they are. The file has the form of the NVIDIA device plugin's.
+
+Beside that plugin's ``flags.migStrategy`` and ``sharing.timeSlicing`` it has ``mig``: how to divide which cards, in the form of
+one entry of NVIDIA's mig-parted. Documented in README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labs.pods.gpu_simulator.mig import Layout
+
+STRATEGIES = ("none", "single", "mixed")
+APPLICATION_XIDS = frozenset({13, 31, 43, 45, 68, 109})
+"""XIDs that an application causes: NVIDIA's plugin does not take a card away for them."""
+
+
+class BadSettings(ValueError):
+    """The file does not fit; the message names the field, what was expected and what was found."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """``replicas`` of each device of a resource, under the name ``rename`` if that is not empty."""
+
+    replicas: int
+    rename: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a settings file says. ``shared`` is by resource name."""
+
+    mig_strategy: str = "none"
+    shared: Mapping[str, Slices] = field(default_factory=dict)
+    one_each: bool = False
+    """Refuse a container that asks for more than one replica."""
+    divide: tuple[tuple[frozenset[int] | None, tuple[str, ...]], ...] = ()
+    """(cards, or None for all; names of their MIG instances)."""
+
+    def layout(self, count: int) -> Layout:
+        """The MIG instances of a node's ``count`` cards; the first entry that names a card counts."""
+        return {
+            index: names
+            for cards, names in reversed(self.divide)
+            for index in range(count)
+            if self.mig_strategy != "none" and (cards is None or index in cards)
+        }
+
+
+def load(folder: Path, name: str) -> Settings:
+    """The settings called ``name`` in ``folder``, a mounted ConfigMap: without such a file the cards are offered as they are.
+
+    Raises:
+        BadSettings: the file does not fit.
+    """
+    path = folder / name
+    return parse(path.read_text()) if path.is_file() else Settings()
+
+
+def parse(text: str) -> Settings:
+    """Settings from YAML.
+
+    Raises:
+        BadSettings: it does not fit.
+    """
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise BadSettings(f"expected YAML; {error}") from error
+    _fields("the file", content, {"version", "flags", "sharing", "mig"})
+    flags = _fields("flags", content.get("flags", {}), {"migStrategy"})
+    strategy = flags.get("migStrategy", "none")
+    if strategy not in STRATEGIES:
+        raise BadSettings(f"flags.migStrategy: expected one of {', '.join(STRATEGIES)}; found {strategy!r}")
+    slicing = _slicing(content)
+    return Settings(strategy, _shared(slicing), bool(slicing.get("failRequestsGreaterThanOne", False)), _divide(content))
+
+
+def _slicing(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    sharing = _fields("sharing", content.get("sharing", {}), {"timeSlicing"})
+    known = {"renameByDefault", "failRequestsGreaterThanOne", "resources"}
+    return _fields("sharing.timeSlicing", sharing.get("timeSlicing", {}), known)
+
+
+def _shared(slicing: Mapping[str, Any]) -> dict[str, Slices]:
+    found = {}
+    for row in slicing.get("resources", []):
+        row = _fields("sharing.timeSlicing.resources[]", row, {"name", "replicas", "rename"})
+        name, replicas = str(row.get("name", "")), row.get("replicas")
+        if not name.startswith("nvidia.com/"):
+            raise BadSettings(f"sharing.timeSlicing.resources[].name: expected nvidia.com/…; found {name!r}")
+        if type(replicas) is not int or replicas < 2:
+            raise BadSettings(f"sharing.timeSlicing.resources[].replicas: expected a whole number from 2; found {replicas!r}")
+        default = f"{name}.shared" if slicing.get("renameByDefault", False) else ""
+        found[name] = Slices(replicas, str(row.get("rename", default)))
+    return found
+
+
+def _divide(content: Mapping[str, Any]) -> tuple[tuple[frozenset[int] | None, tuple[str, ...]], ...]:
+    rows = []
+    for row in content.get("mig", []):
+        row = _fields("mig[]", row, {"devices", "mig-devices"})
+        cards, instances = row.get("devices", "all"), row.get("mig-devices", {})
+        if cards != "all" and not (isinstance(cards, list) and all(type(card) is int for card in cards)):
+            raise BadSettings(f"mig[].devices: expected all or a list of indices; found {cards!r}")
+        if not isinstance(instances, Mapping) or not all(type(count) is int and count > 0 for count in instances.values()):
+            raise BadSettings(f"mig[].mig-devices: expected PROFILE: COUNT; found {instances!r}")
+        names = tuple(str(name) for name, count in instances.items() for _ in range(count))
+        rows.append((None if cards == "all" else frozenset(cards), names))
+    return tuple(rows)
+
+
+def _fields(where: str, found: Any, known: set[str]) -> Mapping[str, Any]:
+    """``found``, if it is a mapping with no other keys than ``known``."""
+    if not isinstance(found, Mapping):
+        raise BadSettings(f"{where}: expected a mapping; found {found!r}")
+    if unknown := sorted(str(key) for key in found if key not in known):
+        raise BadSettings(f"{where}: expected {', '.join(sorted(known))}; found {', '.join(unknown)}")
+    return found
+
+
+def ignored_xids(words: str) -> frozenset[int] | None:
+    """XIDs that do not make a card Unhealthy, from ``DP_DISABLE_HEALTHCHECKS``: numbers, beside those an application
+    causes; None, from ``all`` or ``xids``, if no XID does."""
+    if words.strip().lower() in ("all", "xids"):
+        return None
+    return APPLICATION_XIDS | {int(word) for word in words.replace(",", " ").split() if word.isdecimal()}

@@ -1,0 +1,119 @@
+"""What Envoy says about each finished request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from labs.pods.mesh_standin.envoy_rbac import parse_ref
+from labs.pods.mesh_standin.proxy_config import Ref
+
+NO_ROUTE = "none"
+"""What stands for an HTTPRoute where a service has some and none matched."""
+
+
+class InboundTarget(NamedTuple):
+    """Which port, Server and route an inbound request met; ``route`` is None where none matched."""
+
+    port: int
+    server: Ref
+    route: Ref | None
+
+
+class OutboundTarget(NamedTuple):
+    """The service port an outbound request was for; ``route``: its HTTPRoute as GROUP/NAMESPACE/NAME, `NO_ROUTE`, or empty."""
+
+    namespace: str
+    name: str
+    port: int
+    route: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"out|{self.namespace}|{self.name}|{self.port}"
+
+
+class Record(NamedTuple):
+    """One request. A gateway's request is inbound and outbound at once; neither: it went past the mesh.
+
+    ``upstream`` is ``127.x.y.z:port`` or empty, durations are in milliseconds, ``latency_ms`` to the answer's first byte.
+    ``backend`` is the service port the request went to, ``error`` Linkerd's name of why the proxy itself failed it,
+    ``error_text`` its ``l5d-proxy-error``, ``breaker`` an event of failure accrual and the endpoint it is about.
+    """
+
+    inbound: InboundTarget | None
+    outbound: OutboundTarget | None
+    status: int
+    denied: bool
+    flags: str
+    upstream: str
+    peer: str
+    client: str
+    policy: Ref | None
+    path: str
+    total_ms: float
+    latency_ms: float
+    grpc_status: str
+    protocol: str
+    backend: OutboundTarget | None = None
+    retries: int = 0
+    error: str = ""
+    error_text: str = ""
+    breaker: str = ""
+
+
+def parse(line: str | bytes) -> Record:
+    """A record from one JSON line of the access log.
+
+    Raises:
+        ValueError: the line is not such a record.
+    """
+    try:
+        fields = json.loads(line)
+        inbound, outbound = _targets(fields["route"] or "")
+        total = (fields["total_us"] or 0) / 1000
+        first = fields["first_us"]
+        return Record(
+            inbound=inbound,
+            outbound=outbound,
+            status=int(fields["status"] or 0),
+            denied=(fields["details"] or "").startswith("rbac_access_denied"),
+            flags=fields["flags"] or "",
+            upstream=fields["upstream"] or "",
+            peer=fields["peer"] or "",
+            client=fields["client"] or "",
+            policy=parse_ref(fields["policy"].partition(" ")[2]) if fields["policy"] else None,
+            path=fields["path"] or "",
+            total_ms=total,
+            latency_ms=total if first is None else first / 1000,
+            grpc_status=str(fields["grpc"] or ""),
+            protocol=fields["protocol"] or "",
+            backend=_targets(fields.get("cluster") or "")[1],
+            error_text=fields.get("error") or "",
+            **_of_balancer(fields),
+        )
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"expected a record of the access log; found {line[:200]!r} ({error!r})") from error
+
+
+def _targets(route: str) -> tuple[InboundTarget | None, OutboundTarget | None]:
+    parts = route.split("|")
+    inbound = outbound = None
+    if parts[0] == "in":
+        inbound = InboundTarget(int(parts[1]), parse_ref(parts[2]), parse_ref(parts[3]) if parts[3] else None)
+        parts = parts[4:]
+    if parts[:1] == ["out"]:
+        outbound = OutboundTarget(parts[1], parts[2], int(parts[3]), "|".join(parts[4:5]))
+    return inbound, outbound
+
+
+def _of_balancer(fields: dict[str, Any]) -> dict[str, Any]:
+    """What the balancer's script left, and the names of timeouts it does not see."""
+    left = fields.get("mesh") or {}
+    flags = (fields["flags"] or "").split(",")
+    error = left.get("error", "")
+    if "UT" in flags:
+        error = fields.get("timeout") or error
+    elif "SI" in flags:
+        error = "IDLE_TIMEOUT"
+    return {"error": error, "retries": int(left.get("retries", 0)), "breaker": left.get("breaker", "")}

@@ -1,0 +1,146 @@
+"""Inbound: a listener per port the pod declares, on the pod's own address, in front of the app's shadow address.
+
+A connection that opens TLS for this pod's identity is mesh traffic; TLS for any other name is passed through; plaintext
+is HTTP if it looks like it, else TCP.
+"""
+
+from __future__ import annotations
+
+from labs.pods.mesh_standin import envoy_rbac
+from labs.pods.mesh_standin.envoy_http import connection_manager, local_reply, rbac_filter
+from labs.pods.mesh_standin.envoy_types import (
+    CLUSTER,
+    LISTENER,
+    RBAC,
+    ROUTES,
+    Message,
+    address,
+    http_options,
+    no_limits,
+    server_tls,
+    typed,
+)
+from labs.pods.mesh_standin.proxy_config import InboundPort, InboundRoute, Match
+
+CLIENT_ID = "l5d-client-id"
+DETECT_TIMEOUT = "10s"
+"""How long a silent client is waited for before its connection counts as TCP, as Linkerd has it."""
+REPLIES = (
+    local_reply(502, "endpoint %UPSTREAM_HOST%: client error (Connect)", flags=["UF", "UC", "UR"]),
+    local_reply(502, "no route to the app", flags=["UH", "NC"]),
+)
+
+
+def route_name(port: InboundPort, route: InboundRoute | None) -> str:
+    """All an access-log record must say about policy: ``in|PORT|server|route``, route empty where none matched."""
+    return "|".join(
+        ("in", str(port["port"]), envoy_rbac.ref_key(port["server"]), envoy_rbac.ref_key(route["ref"]) if route else "")
+    )
+
+
+def listener(port: InboundPort, host: str, identity: str) -> Message:
+    """The listener of one port; everything but opacity reaches it through its routes, so it hardly ever changes."""
+    number = port["port"]
+    tcp = [*_network_rbac(port), _tcp(f"app-{number}")]
+    http = [connection_manager(f"in-{number}", f"in-{number}", REPLIES, [rbac_filter()])]
+    mesh = {"filter_chain_match": {"transport_protocol": "tls", "server_names": [identity]}, "transport_socket": server_tls()}
+    chains: list[Message] = [
+        {"name": "mesh", **mesh, "filters": tcp if port["opaque"] else http},
+        {"name": "tls", "filter_chain_match": {"transport_protocol": "tls"}, "filters": tcp},
+        {"name": "tcp", "filter_chain_match": {"transport_protocol": "raw_buffer"}, "filters": tcp},
+    ]
+    if not port["opaque"]:
+        match = {"transport_protocol": "raw_buffer", "application_protocols": ["http/1.0", "http/1.1", "h2c"]}
+        chains.append({"name": "http", "filter_chain_match": match, "filters": http})
+    return {
+        "@type": LISTENER,
+        "name": f"in-{number}",
+        "address": address(host, number),
+        "listener_filters": [
+            {"name": "tls_inspector", "typed_config": typed("filters.listener.tls_inspector.v3.TlsInspector")},
+            {"name": "http_inspector", "typed_config": typed("filters.listener.http_inspector.v3.HttpInspector")},
+        ],
+        "listener_filters_timeout": DETECT_TIMEOUT,
+        "continue_on_listener_filters_timeout": True,
+        "filter_chains": chains,
+        "stat_prefix": f"in-{number}",
+    }
+
+
+def app_cluster(number: int, host: str) -> Message:
+    """The app's own listener."""
+    return {
+        "@type": CLUSTER,
+        "name": f"app-{number}",
+        "type": "STATIC",
+        "connect_timeout": "0.3s",
+        "circuit_breakers": no_limits(),
+        "typed_extension_protocol_options": http_options(),
+        "load_assignment": {
+            "cluster_name": f"app-{number}",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(host, number)}}]}],
+        },
+    }
+
+
+def routes(port: InboundPort) -> Message:
+    """The route configuration of one port: policy changes travel in it, and reach open connections too."""
+    pairs = sorted(
+        ((match, route) for route in port["routes"] for match in route["matches"]), key=lambda pair: precedence(pair[0])
+    )
+    found = [_route(port, route, match) for match, route in pairs]
+    not_found = {"match": {"prefix": "/"}, "name": route_name(port, None), "direct_response": {"status": 404}}
+    host = {
+        "name": "app",
+        "domains": ["*"],
+        "routes": [*found, not_found],
+        # Removed first, then added where there is a peer identity: nobody can claim one by a header.
+        "request_headers_to_remove": ["x-forwarded-proto", CLIENT_ID],
+        "request_headers_to_add": [{"header": {"key": CLIENT_ID, "value": "%DOWNSTREAM_PEER_DNS_SAN%"}}],
+    }
+    return {"@type": ROUTES, "name": f"in-{port['port']}", "virtual_hosts": [host], "validate_clusters": False}
+
+
+def precedence(match: Match) -> tuple[bool, bool, int, bool, int]:
+    """A sort key, the Gateway API's order: exact paths, longer ones, then with a method, then with more headers."""
+    kind, headers = match["path_type"], match.get("headers", ())
+    return kind != "Exact", kind != "PathPrefix", -len(match["path"]), "method" not in match, -len(headers)
+
+
+def _route(port: InboundPort, route: InboundRoute, match: Match) -> Message:
+    return {
+        "name": route_name(port, route),
+        "match": route_match(match),
+        "route": {"cluster": f"app-{port['port']}", "timeout": "0s"},
+        "typed_per_filter_config": {RBAC: envoy_rbac.per_route(route["authorizations"])},
+    }
+
+
+def route_match(match: Match) -> Message:
+    """An HTTPRoute match in Envoy's terms."""
+    path, headers = match["path"], []
+    if method := match.get("method"):
+        headers.append({"name": ":method", "string_match": {"exact": method}})
+    for header in match.get("headers", ()):
+        matcher = {"safe_regex": {"regex": header["value"]}} if header["regex"] else {"exact": header["value"]}
+        headers.append({"name": header["name"], "string_match": matcher})
+    return {**_path_match(match["path_type"], path), "headers": headers}
+
+
+def _path_match(kind: str, path: str) -> Message:
+    if kind == "Exact":
+        return {"path": path}
+    if kind == "RegularExpression":
+        return {"safe_regex": {"regex": path}}
+    stem = path.rstrip("/")
+    return {"path_separated_prefix": stem} if stem else {"prefix": "/"}
+
+
+def _network_rbac(port: InboundPort) -> list[Message]:
+    rules = envoy_rbac.rules(port["routes"][-1]["authorizations"] if port["routes"] else [])
+    return [{"name": "rbac", "typed_config": typed("filters.network.rbac.v3.RBAC", rules=rules, stat_prefix="tcp")}]
+
+
+def _tcp(cluster: str) -> Message:
+    config = typed("filters.network.tcp_proxy.v3.TcpProxy", stat_prefix="tcp", cluster=cluster, idle_timeout="0s")
+    return {"name": "tcp", "typed_config": config}

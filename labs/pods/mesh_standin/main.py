@@ -1,0 +1,42 @@
+"""The stand-in mesh's image: ``mesh-standin PROGRAM``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+PROGRAMS = ("identity", "destination", "proxy-injector", "proxy", "certify", "service-mirror", "pause")
+ASYNC = ("identity", "destination", "proxy-injector")
+MODULES = {"proxy-injector": "injector", "service-mirror": "service_mirror"}
+LOG_FORMAT = "[%(asctime)s]  %(levelname)s %(name)s: %(message)s"
+CHECKOUT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
+
+
+def main(argv: list[str]) -> int:
+    """Run one program; its modules are imported only then, since every meshed pod carries a proxy and pays for them."""
+    if not argv or argv[0] not in PROGRAMS:
+        print(f"usage: mesh-standin PROGRAM; the programs are: {', '.join(PROGRAMS)}", file=sys.stderr)
+        return 2
+    name = argv[0]
+    if name == "proxy" and not sys.flags.no_site:
+        _become_slim(argv)
+    if name != "proxy":
+        import logging
+
+        logging.basicConfig(level=os.environ.get("LOG_LEVEL", "INFO"), format=LOG_FORMAT)
+    module = importlib.import_module(f"labs.pods.mesh_standin.{MODULES.get(name, name)}")
+    if name in ASYNC:
+        import asyncio
+
+        asyncio.run(module.serve())
+        return 0
+    return int(module.main(argv[1:]))
+
+
+def _become_slim(argv: list[str]) -> None:
+    """Begin anew without ``site`` and ``-m``, and with a malloc that keeps little: 5 MB less in every meshed pod."""
+    malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_TOP_PAD_": "16384", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    env = {**os.environ, "PYTHONPATH": CHECKOUT, **malloc}
+    program = os.path.join(CHECKOUT, "labs", "pods", "__main__.py")
+    os.execve(sys.executable, [sys.executable, "-S", "-P", program, "mesh-standin", *argv], env)

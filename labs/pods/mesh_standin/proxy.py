@@ -1,0 +1,142 @@
+"""``linkerd-proxy``: gets a certificate, keeps Envoy configured, counts its requests, and ends when Envoy ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import IO
+
+from labs.pods.mesh_standin import admin, envoy_process, subscription
+from labs.pods.mesh_standin import launcher_log as log
+from labs.pods.mesh_standin.access_log import Record, parse
+from labs.pods.mesh_standin.discovery import SOCKET
+from labs.pods.mesh_standin.envoy_balancer import PAUSE_SOCKET
+from labs.pods.mesh_standin.envoy_config import ADMIN_SOCKET, EnvoyConfig
+from labs.pods.mesh_standin.inbound_policy import EVERY_PATH, default_authorizations
+from labs.pods.mesh_standin.proxy_config import ADMIN_PORT, GATEWAY_PORT, InboundPort, Update, default_ref
+from labs.pods.mesh_standin.proxy_gauges import gauges
+from labs.pods.mesh_standin.proxy_log import lines_about
+from labs.pods.mesh_standin.proxy_metrics import ProxyMetrics
+from labs.pods.mesh_standin.settings import Settings
+
+RENEW_AT = 0.7
+"""The share of a certificate's life after which a new one is asked for, as Linkerd's proxy does."""
+CERTIFY = [sys.executable, "-m", "labs.pods", "mesh-standin", "certify"]
+
+
+class Proxy:
+    """One pod's proxy."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = ProxyMetrics(settings.host)
+        self.config = EnvoyConfig(settings.host, settings.namespace, settings.identity, settings.cluster_proxy)
+        self.not_after = 0.0
+        self._live = False
+        self._envoy = 0
+        """Its process id."""
+
+    def run(self) -> int:
+        """Serve until SIGTERM (0) or until Envoy dies (1: the container is then restarted).
+
+        Envoy starts while the certificate is still being asked for; without one nothing is ready.
+        """
+        settings = self.settings
+        log.info(f"Local identity is {settings.identity}")
+        self.config.apply({"inbound": initial_inbound(settings), "services": []})
+        self.config.discovery.serve()
+        envoy = envoy_process.start(settings.identity, settings.anchors)
+        self._envoy = envoy.pid
+        signal.signal(signal.SIGTERM, lambda *_: envoy.terminate())
+        admin.serve(settings.host, ADMIN_PORT, self.render, self.is_ready)
+        for task in (self.stay_certified, lambda: subscription.follow(settings, self.take)):
+            threading.Thread(target=task, daemon=True).start()
+        assert envoy.stdout is not None, "started with a pipe"
+        self.count(envoy.stdout)
+        code = envoy.wait()
+        log.info(f"Envoy ended with {code}")
+        return 0 if code in (0, -signal.SIGTERM) else 1
+
+    def is_ready(self) -> bool:
+        self._live = self._live or (self.not_after > 0 and envoy_process.is_live())
+        return self._live
+
+    def take(self, update: Update) -> None:
+        """Take over what the destination service says."""
+        self.metrics.know(update.get("services", ()))
+        self.config.apply(update)
+
+    def count(self, stream: IO[bytes]) -> None:
+        """Read Envoy's access log to its end."""
+        for line in stream:
+            try:
+                record = parse(line)
+            except ValueError as error:
+                log.warning(str(error))
+                continue
+            self.metrics.record(record)
+            self.tell(record)
+
+    def tell(self, record: Record) -> None:
+        for text in lines_about(record):
+            log.info(text)
+
+    def render(self) -> str:
+        return self.metrics.registry.render(gauges(self.config, self._envoy, self.not_after, self.metrics.pending))
+
+    def certify_until_done(self) -> None:
+        """Ask for a certificate until there is one; meanwhile the proxy is not ready and the pod stays in Init."""
+        pause = 0.5
+        while not self.certify():
+            time.sleep(pause)
+            pause = min(pause * 2, 10)
+
+    def certify(self) -> bool:
+        done = subprocess.run(CERTIFY, stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            return False
+        answer = json.loads(done.stdout)
+        self.config.set_certificate(answer["chain"], answer["key"])
+        self.not_after = answer["not_after"]
+        log.info(f"Certified identity id={self.settings.identity}")
+        return True
+
+    def stay_certified(self) -> None:
+        while True:
+            self.certify_until_done()
+            time.sleep(max(1.0, (self.not_after - time.time()) * RENEW_AT))
+
+
+def initial_inbound(settings: Settings) -> list[InboundPort]:
+    """What is served until the destination service has spoken: the declared ports under the default policy."""
+    ports = [*settings.inbound_ports, *([GATEWAY_PORT] if settings.gateway else [])]
+    return [
+        {
+            "port": port,
+            "server": default_ref(settings.default_policy),
+            "opaque": False,
+            "routes": [
+                {
+                    "ref": default_ref("default"),
+                    "matches": [EVERY_PATH],
+                    "authorizations": default_authorizations(settings.default_policy),
+                }
+            ],
+        }
+        for port in ports
+    ]
+
+
+def main(_: list[str]) -> int:
+    settings = Settings.from_environment(os.environ)
+    os.chdir(settings.folder)
+    for name in (ADMIN_SOCKET, SOCKET, PAUSE_SOCKET):  # left by an earlier run of this container
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+    return Proxy(settings).run()

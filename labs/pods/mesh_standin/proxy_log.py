@@ -1,0 +1,60 @@
+"""The lines a Linkerd proxy logs about requests it did not pass on (linkerd-observed, files 21 to 25 and 30 to 34)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from labs.pods.mesh_standin.access_log import InboundTarget, OutboundTarget, Record
+from labs.pods.mesh_standin.proxy_config import Ref
+from labs.wire.addresses import api
+
+FAIL_FAST_SECONDS = 3.0
+
+
+def lines_about(record: Record) -> Iterator[str]:
+    """Lines for requests that were denied, audited, failed by the proxy itself, or moved a circuit breaker."""
+    if record.inbound:
+        yield from _inbound_lines(record, record.inbound)
+    elif record.outbound:
+        yield from _outbound_lines(record, record.outbound)
+
+
+def _outbound_lines(record: Record, target: OutboundTarget) -> Iterator[str]:
+    service = f"outbound:service{{ns={target.namespace} name={target.name} port={target.port}}}"
+    if record.breaker:
+        # Linkerd's words: "closed" takes the endpoint out, "reopened" lets it back in.
+        event, _, endpoint = record.breaker.partition(" ")
+        host, _, port = endpoint.rpartition(":")
+        yield f"{service}:endpoint{{addr={api(host)}:{port}}}: Consecutive failure-accrual breaker {event}"
+    if record.error == "FAIL_FAST":
+        yield f"{service}: Unavailable; entering failfast timeout={FAIL_FAST_SECONDS}"
+    if record.error_text:
+        rescue = f"rescue{{client.addr={api(record.client)}}}"
+        yield f'outbound:{rescue}: HTTP/1.1 request failed error={record.error_text} path="{record.path}"'
+
+
+def _inbound_lines(record: Record, target: InboundTarget) -> Iterator[str]:
+    client = f"client.tls={record.peer or 'None(NoClientHello)'} client.ip={api(record.client)}"
+    server = f"inbound:server{{port={target.port}}}"
+    if target.route is None:
+        yield _failed(server, record, "no route found for request")
+    elif record.denied:
+        yield f"{server}: Request denied {_policy(target, target.route)} {client}"
+        yield _failed(server, record, "unauthorized request on route")
+    elif record.policy and record.policy["name"] == "audit":
+        authz = _ref("authz", record.policy)
+        yield f"{server}: Request allowed {_policy(target, target.route)} {client} {authz}"
+
+
+def _failed(server: str, record: Record, why: str) -> str:
+    client = api(record.client)
+    error = f"error=client {client}: server: {why} error.sources=[{why}]"
+    return f'{server}:rescue{{client.addr={client}}}: HTTP/1.1 request failed {error} path="{record.path}"'
+
+
+def _policy(target: InboundTarget, route: Ref) -> str:
+    return f"{_ref('server', target.server)} {_ref('route', route)}"
+
+
+def _ref(prefix: str, ref: Ref) -> str:
+    return f"{prefix}.group={ref['group']} {prefix}.kind={ref['kind']} {prefix}.name={ref['name']}"

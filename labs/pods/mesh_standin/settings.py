@@ -1,0 +1,56 @@
+"""A proxy's settings, from the environment the injector gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from labs.pods.mesh_standin.proxy_config import identity_of
+from labs.wire.addresses import wire
+
+PREFIX = "LINKERD2_PROXY_"
+
+
+class Settings(NamedTuple):
+    """``host`` is the pod's wire address, ``cluster_proxy`` the cluster's forward proxy, the way to the control plane."""
+
+    host: str
+    namespace: str
+    pod: str
+    service_account: str
+    folder: str
+    token_file: str
+    anchors: str
+    identity_address: str
+    destination_address: str
+    inbound_ports: tuple[int, ...]
+    default_policy: str
+    gateway: bool
+    cluster_proxy: tuple[str, int]
+
+    @property
+    def identity(self) -> str:
+        return identity_of(self.service_account, self.namespace)
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Settings:
+        """Raises KeyError or ValueError, naming the variable, when the injector's environment is not there."""
+        scheme, _, address = env["HTTP_PROXY"].rstrip("/").partition("://")
+        host, _, port = address.rpartition(":")
+        if scheme != "http" or not host or not port.isdecimal():
+            raise ValueError(f"expected HTTP_PROXY as http://HOST:PORT; found {env['HTTP_PROXY']!r}")
+        return cls(
+            host=wire(env["BIND_ADDRESS"]),
+            namespace=env["_pod_ns"],
+            pod=env["_pod_name"],
+            service_account=env["_pod_sa"],
+            folder=env[PREFIX + "IDENTITY_DIR"],
+            token_file=env[PREFIX + "IDENTITY_TOKEN_FILE"],
+            anchors=env[PREFIX + "IDENTITY_TRUST_ANCHORS"],
+            identity_address=env[PREFIX + "IDENTITY_SVC_ADDR"],
+            destination_address=env[PREFIX + "DESTINATION_SVC_ADDR"],
+            inbound_ports=tuple(int(port) for port in env[PREFIX + "INBOUND_PORTS"].split(",") if port),
+            default_policy=env[PREFIX + "INBOUND_DEFAULT_POLICY"],
+            gateway=PREFIX + "INBOUND_GATEWAY_SUFFIXES" in env,
+            cluster_proxy=(host, int(port)),
+        )

@@ -1,0 +1,136 @@
+"""The card under the model: the simulator behind a Unix socket, or none (a constant pace)."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import aiohttp
+
+from labs.wire.gpu_work import Answer, CardState, Work
+from labs.wire.sockets import short
+
+log = logging.getLogger(__name__)
+
+REPORT_TIMEOUT = 1.0
+"""Seconds to wait for the simulator. Past that the last known speed stays: its pod may be restarting, the card is not."""
+
+
+class CudaError(Exception):
+    """The card refuses to work."""
+
+
+class GpuLost(CudaError):
+    """The card does not answer any more, as after XID 79, or was never there."""
+
+
+class ContextLost(CudaError):
+    """The card works, but not for this process any more: its CUDA context is dead."""
+
+
+class OutOfMemory(CudaError):
+    """The model does not fit into the card's memory."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What the card can do at its present clocks, for all sequences together.
+
+    ``pace`` is 1 at full clocks, less when the card throttles, 0 (as both rates) while it hangs.
+    """
+
+    prefill_tokens_per_second: float = math.inf
+    decode_tokens_per_second: float = math.inf
+    pace: float = 1.0
+
+
+class Gpu(Protocol):
+    """A card a model can run on."""
+
+    uuid: str
+    memory_total: int | None
+    """Bytes; None if unknown."""
+
+    async def report(self, work: Work) -> Speed:
+        """Tell the card what was done and learn its speed.
+
+        Raises:
+            GpuLost: there is no such card any more.
+            ContextLost: the card refuses this process; a new one can work.
+        """
+        ...
+
+    async def close(self) -> None: ...
+
+
+class ConstantGpu:
+    """No card: the speed never changes. For a plain run outside a cluster."""
+
+    uuid = "none"
+    memory_total: int | None = None
+
+    def __init__(self, prefill_tokens_per_second: float) -> None:
+        self._speed = Speed(prefill_tokens_per_second)
+
+    async def report(self, work: Work) -> Speed:
+        return self._speed
+
+    async def close(self) -> None:
+        pass
+
+
+class SimulatedGpu:
+    """One card of the GPU simulator, reached at ``socket`` (the device plugin's Allocate mounts it into the pod)."""
+
+    def __init__(self, socket: str, uuid: str) -> None:
+        self.uuid = uuid
+        self.memory_total: int | None = None
+        self._speed: Speed | None = None
+        self._context = uuid4().hex
+        timeout = aiohttp.ClientTimeout(total=REPORT_TIMEOUT)
+        self._http = aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(short(Path(socket)))), timeout=timeout)
+
+    async def report(self, work: Work) -> Speed:
+        try:
+            answer = await self._post(asdict(replace(work, context=self._context)))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if self._speed is None:
+                raise GpuLost(f"the GPU simulator does not answer: {error}") from error
+            log.warning("the GPU simulator does not answer (%s); keeping the last known speed", error)
+            return self._speed
+        self.memory_total = answer.memory_total_bytes
+        self._speed = Speed(answer.prefill_tokens_per_second, answer.decode_tokens_per_second, answer.pace)
+        return self._speed
+
+    async def _post(self, work: dict[str, object]) -> Answer:
+        async with self._http.post(f"http://gpu/v1/gpus/{self.uuid}/work", json=work) as response:
+            if response.status == 404:
+                raise GpuLost(f"no CUDA-capable device is detected: {self.uuid} is not on this node")
+            response.raise_for_status()
+            answer = Answer(**await response.json())
+        if answer.state == CardState.LOST:
+            raise GpuLost(answer.error)
+        if answer.state == CardState.FAILED:
+            raise ContextLost(answer.error)
+        return answer
+
+    async def close(self) -> None:
+        await self._http.close()
+
+
+def of_environment(prefill_tokens_per_second: float) -> Gpu:
+    """The card that Allocate gave this container, or a constant pace if it gave none.
+
+    A container with several cards reports to the first.
+    """
+    socket = os.environ.get("GPU_SIMULATOR_SOCKET")
+    uuids = os.environ.get("NVIDIA_VISIBLE_DEVICES", "").split(",")
+    if not socket:
+        return ConstantGpu(prefill_tokens_per_second)
+    # A socket's path may have 107 bytes (unix(7)); where the mount is a symlink, the real one is the short one.
+    return SimulatedGpu(os.path.realpath(socket), uuids[0])

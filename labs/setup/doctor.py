@@ -1,0 +1,224 @@
+"""``lab doctor``: is this machine ready for a backend? Every finding at once, each with what to type."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import psutil
+
+from labs import config, errors
+from labs.clusters import backends
+from labs.embedded import plan, ports
+from labs.setup import doctor_docker, doctor_network, doctor_tools
+from labs.setup.findings import Finding
+
+if TYPE_CHECKING:
+    from labs.telemetry.charts import Chart
+
+GIB = 1024**3
+MEMORY_NEEDED = 3.0
+"""GiB the idle lab takes after notebook 05 (sum of PSS; docs/figures.md says how it was measured)."""
+DISK_NEEDED_BUILT = 1.0
+"""GiB for etcd's data, logs and the report once the programs are compiled."""
+DISK_NEEDED_TO_BUILD = 8.0
+"""GiB while Kubernetes compiles: 4 for the compiler's cache, 3 for modules, the rest for the programs."""
+CORES_NEEDED = 2
+OPEN_FILES_NEEDED = 1024
+INOTIFY_NEEDED = 64
+"""inotify instances of one lab, with room (about 50 counted): API servers, controller managers and each Envoy hold several."""
+CGROUP = Path("/sys/fs/cgroup")
+INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+
+
+def examine(backend: str = "auto") -> list[Finding]:
+    """Look at this machine for a backend (``auto``: the one ``lab up`` would take); nothing is changed."""
+    name, reason = (backend, "you asked for it") if backend != "auto" else _choice()
+    common = [Finding("backend", True, f"{name} ({reason})"), python()]
+    return [*common, *LOOKS[name](), doctor_network.proxy(), *doctor_tools.for_backend(name)]
+
+
+def _choice() -> tuple[str, str]:
+    chosen, reason = backends.choose()
+    return chosen.name, reason
+
+
+def embedded() -> list[Finding]:
+    """What processes on the loopback need."""
+    looks = (system, cores, memory, disk, loopback, addresses, open_files, inotify, programs)
+    return [look() for look in looks]
+
+
+def containers() -> list[Finding]:
+    """What nodes in containers need."""
+    return [*doctor_docker.looks(), doctor_network.tunnels()]
+
+
+def contexts() -> list[Finding]:
+    """What clusters that exist already need of this machine: a kubeconfig that has them."""
+    from labs.clusters.contexts import access
+
+    found = access.contexts()
+    fix = "aws eks update-kubeconfig, gcloud container clusters get-credentials, … (docs/contexts.md)"
+    return [Finding("two kubeconfig contexts", len(found) >= 2, ", ".join(found) or "there are none", fix)]
+
+
+LOOKS: dict[str, Callable[[], list[Finding]]] = {
+    "embedded": embedded,
+    "kind": containers,
+    "k3d": containers,
+    "contexts": contexts,
+}
+
+
+def python() -> Finding:
+    found = platform.python_version()
+    return Finding("Python 3.11 or newer", sys.version_info >= (3, 11), found, "install a newer Python, then ./scripts/lab again")
+
+
+def system() -> Finding:
+    found = f"{platform.system()} {platform.machine()}"
+    fix = "the embedded backend needs Linux (on Windows: WSL2); kind and k3d need a Docker engine: lab doctor --backend kind"
+    return Finding("Linux", platform.system() == "Linux", found, fix)
+
+
+def cores() -> Finding:
+    count = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(psutil.Process().cpu_affinity())
+    return Finding(f"{CORES_NEEDED} cores or more", (count or 1) >= CORES_NEEDED, f"{count}", "expect everything to take longer")
+
+
+def available_memory() -> float:
+    """GiB that programs may take before the machine swaps, and no more than the container we are in allows."""
+    limit = CGROUP / "memory.max"
+    free = psutil.virtual_memory().available
+    if limit.exists() and (text := limit.read_text().strip()).isdigit():
+        used = int((CGROUP / "memory.current").read_text())
+        free = min(free, int(text) - used)
+    return free / GIB
+
+
+def memory() -> Finding:
+    free = available_memory()
+    fix = "close a browser or two; the lab still runs with less, slowly"
+    return Finding(f"{MEMORY_NEEDED:.0f} GiB of free memory", free >= MEMORY_NEEDED, f"{free:.1f} GiB", fix)
+
+
+def disk_needed() -> float:
+    """GiB of free disk the next step needs: much while the programs are still to be compiled, little afterwards."""
+    return DISK_NEEDED_BUILT if _programs_are_built() else DISK_NEEDED_TO_BUILD
+
+
+def free_disk() -> float:
+    """GiB free where the cache folder is (or will be)."""
+    folder = config.cache_dir()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free / GIB
+
+
+def disk() -> Finding:
+    free, needed = free_disk(), disk_needed()
+    fix = f"free some room where {config.cache_dir()} is, or point XDG_CACHE_HOME at a larger disk"
+    return Finding(f"{needed:.0f} GiB of free disk", free >= needed, f"{free:.1f} GiB", fix)
+
+
+def loopback() -> Finding:
+    """All of 127.0.0.0/8 must be usable (on Linux it is; other systems give 127.0.0.1 only)."""
+    try:
+        for spec in config.topology():
+            second = str(spec.pod_range).split(".")[1]
+            with socket.socket() as probe:
+                probe.bind((f"127.{second}.255.254", 0))
+    except OSError as error:
+        return Finding("addresses 127.x.y.z", False, str(error), "the embedded backend needs Linux's whole loopback range")
+    return Finding("addresses 127.x.y.z", True, "usable")
+
+
+def addresses() -> Finding:
+    """The lab's fixed addresses are free, or taken by this checkout's own lab."""
+    name = "the lab's ports"
+    if config.KUBECONFIG.exists():
+        return Finding(name, True, "this checkout's lab is up and has them")
+    try:
+        ports.require_free(plan.listeners())
+    except errors.AddressTaken as error:
+        return Finding(name, False, error.message, error.fix)
+    return Finding(name, True, "free")
+
+
+def open_files() -> Finding:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = hard if hard != resource.RLIM_INFINITY else 1_000_000
+    return Finding(f"{OPEN_FILES_NEEDED} open files", limit >= OPEN_FILES_NEEDED, f"{soft} ({limit} at most)", "ulimit -n 4096")
+
+
+def inotify() -> Finding:
+    """The kernel gives each user a number of inotify instances; without one, an API server or an Envoy does not start."""
+    name = f"{INOTIFY_NEEDED} free inotify instances"
+    if not INOTIFY_LIMIT.exists():
+        return Finding(name, True, "this system has no such limit")
+    limit, held = int(INOTIFY_LIMIT.read_text()), inotify_instances()
+    found = f"{limit - held} free ({held} of {limit} in use)"
+    # A lab that is up holds its own already.
+    good = limit - held >= INOTIFY_NEEDED or (config.KUBECONFIG.exists() and held < limit)
+    return Finding(name, good, found, "sudo sysctl fs.inotify.max_user_instances=512")
+
+
+def inotify_instances() -> int:
+    """How many this user's processes hold now."""
+    return sum(_watches(link) for process in psutil.process_iter() if _is_ours(process) for link in _links(process.pid))
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    try:
+        return process.uids().real == os.getuid()
+    except psutil.Error:
+        return False
+
+
+def _links(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return []
+
+
+def _watches(link: Path) -> bool:
+    try:
+        return os.readlink(link) == "anon_inode:inotify"
+    except OSError:
+        return False
+
+
+def programs() -> Finding:
+    found = "compiled" if _programs_are_built() else "not yet compiled: the first 'lab up' takes about ten minutes longer"
+    return Finding("Kubernetes programs", True, found)
+
+
+def _programs_are_built() -> bool:
+    from labs.embedded import programs as compiled
+
+    return compiled.are_built()
+
+
+def headroom_chart() -> Chart:
+    """What the lab will use beside what this machine has free now."""
+    from labs.telemetry.charts import bars
+
+    values = {
+        "memory: needed": MEMORY_NEEDED,
+        "memory: free": available_memory(),
+        "disk: needed": disk_needed(),
+        "disk: free": free_disk(),
+    }
+    reading = "Each bar of what is free should be longer than the bar of what is needed above it."
+    return bars(pd.Series(values), title="Needed and free on this machine", unit="GiB", reading=reading)

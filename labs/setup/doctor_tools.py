@@ -1,0 +1,71 @@
+"""The command-line programs of a backend against the versions in ``clusters/versions.toml``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from labs import config, errors, shell
+from labs.clusters import programs
+from labs.embedded.boot import kubectl_program
+from labs.mesh.linkerd import candidates, client_version
+from labs.setup.findings import Finding
+
+
+def pinned(program: str) -> Finding:
+    """kind or k3d: at the pinned version or newer."""
+    name = f"{program} {config.versions()[program]['version']} or newer"
+    try:
+        path = programs.require(program)
+    except errors.LabError as error:
+        return Finding(name, False, error.message, error.fix)
+    return Finding(name, True, f"{programs.version(path)} ({place(path)})")
+
+
+def kubectl() -> Finding:
+    """Kubernetes supports a kubectl one minor version older or newer than the API server."""
+    wanted = config.versions()["kubernetes"]["version"]
+    name = f"kubectl for Kubernetes {wanted}"
+    try:
+        path = kubectl_program()
+        said = json.loads(shell.run([path, "version", "--client", "--output=json"], timeout=20))
+        found = said["clientVersion"]["gitVersion"].lstrip("v")
+    except (errors.LabError, ValueError, KeyError) as error:
+        return Finding(name, False, str(error), "lab tools kubectl")
+    return Finding(name, abs(_minor(found) - _minor(wanted)) <= 1, f"{found} ({place(path)})", "lab tools kubectl")
+
+
+def place(path: str) -> str:
+    """Where a program is; below the checkout, from there: what notebooks keep in git says nothing of a machine's folders."""
+    return str(Path(path).relative_to(config.ROOT)) if Path(path).is_relative_to(config.ROOT) else path
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1])
+
+
+def linkerd() -> Finding:
+    """Exactly the pinned release: the notebooks' lessons were recorded with it."""
+    wanted = config.versions()["linkerd"]["version"]
+    found = {str(path): client_version(path) for path in candidates(config.BIN / "linkerd")}
+    said = "; ".join(f"{version} ({path})" for path, version in found.items()) or "there is none"
+    return Finding(f"linkerd {wanted}", wanted in found.values(), said, "lab tools linkerd")
+
+
+def step() -> Finding:
+    """Linkerd's own guides make certificates with it; the lab makes them itself."""
+    path = shutil.which("step")
+    return Finding("step", True, path or "not there, and not needed: the lab makes its certificates itself")
+
+
+def for_backend(name: str) -> list[Finding]:
+    """What the backend's commands need."""
+    looks: dict[str, tuple[Callable[[], Finding], ...]] = {
+        "kind": (lambda: pinned("kind"), kubectl, linkerd, step),
+        "k3d": (lambda: pinned("k3d"), kubectl, linkerd, step),
+        "contexts": (kubectl, linkerd, step),
+        "embedded": (kubectl,),
+    }
+    return [look() for look in looks[name]]

@@ -1,0 +1,31 @@
+"""What the doctor says: one line per look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's: what was looked at, whether it is good, what was found, what to type if it is not."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+def as_rows(findings: Iterable[Finding]) -> list[dict[str, object]]:
+    """The findings as JSON can carry them."""
+    return [asdict(finding) for finding in findings]
+
+
+def as_lines(findings: Iterable[Finding]) -> str:
+    """The findings for a terminal: a mark, what was looked at, what was found, and what to type."""
+    lines = []
+    for finding in findings:
+        lines.append(f"{'✓' if finding.ok else '✗'} {finding.name}: {finding.found}")
+        if not finding.ok:
+            lines.append(f"    try: {finding.fix}")
+    return "\n".join(lines)

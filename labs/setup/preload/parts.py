@@ -1,0 +1,161 @@
+"""What a lab needs beside its Python packages: each part knows its place in the cache, how to get it, what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from labs import config, errors, releases
+from labs.clusters import docker, images
+from labs.embedded import manifest as checksums
+from labs.embedded import programs
+from labs.embedded.recipes import Recipe
+from labs.steps import Progress
+
+PULL_TIMEOUT = 1800.0
+"""Seconds for one image: a node image is 1 GB, and a conference's network is what it is."""
+
+
+class Part(Protocol):
+    """Something to carry. ``files`` are its members (path below the cache folder → file), once ``gather`` has run."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def files(self) -> dict[str, Path]: ...
+
+    def gather(self, progress: Progress) -> None:
+        """Fetch, compile or export it, if that was not done yet."""
+
+    def missing(self) -> str | None:
+        """What a lab without a network would lack on this machine, or None."""
+
+    def unpacked(self, progress: Progress) -> None:
+        """Its files are in the cache folder now: do what else makes them usable."""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The embedded backend's compiled programs of one recipe; ``ensure`` is what compiles them."""
+
+    recipe: Recipe
+    ensure: Callable[[Progress], None]
+
+    @property
+    def title(self) -> str:
+        return self.recipe.title
+
+    @property
+    def files(self) -> dict[str, Path]:
+        source = programs.folder(self.recipe)
+        return {f"programs/{self.recipe.output.name}/{name}": source / name for name in self.recipe.programs}
+
+    def gather(self, progress: Progress) -> None:
+        self.ensure(progress)
+
+    def missing(self) -> str | None:
+        ready_made = programs.folder(self.recipe) != self.recipe.output
+        return None if ready_made else checksums.damage(self.recipe.output, self.recipe.programs)
+
+    def unpacked(self, progress: Progress) -> None:
+        """They were checked against the bundle's checksums: from here on the cache's own list stands for them."""
+        checksums.write(self.recipe.output, self.recipe.programs)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A pinned command-line program, as its project publishes it."""
+
+    asset: releases.Asset
+
+    @property
+    def title(self) -> str:
+        return f"{self.asset.program} {self.asset.version}"
+
+    @property
+    def files(self) -> dict[str, Path]:
+        return {f"tools/{self.asset.cached.name}": self.asset.cached}
+
+    def gather(self, progress: Progress) -> None:
+        self.asset.ensure(lambda done, total: progress.note(f"{done / 1e6:.0f} MB"))
+
+    def missing(self) -> str | None:
+        return None if self.asset.cached.exists() else f"{self.asset.cached} is not there"
+
+    def unpacked(self, progress: Progress) -> None:
+        """``lab tools`` and ``lab up`` find it in the cache."""
+
+
+@dataclass(frozen=True)
+class NodeImage:
+    """An image that pods use: an archive that ``lab up`` loads into the nodes."""
+
+    name: str
+
+    @property
+    def title(self) -> str:
+        return f"image {self.name}"
+
+    @property
+    def archive(self) -> Path:
+        return images.archive(self.name)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        return {str(self.archive.relative_to(config.cache_dir())): self.archive}
+
+    def gather(self, progress: Progress) -> None:
+        """Have the engine pull it for its own platform (of an image for several, only that is carried) and export it."""
+        engine = docker.engine()
+        name = self.name.partition("@")[0]
+        if self.name == images.LAB_IMAGE:
+            images.ensure_lab_image()
+        elif not docker.has_image(self.name):
+            progress.note(f"pulling {self.name}")
+            docker.docker("image", "pull", "--quiet", "--platform", engine.platform, self.name, timeout=PULL_TIMEOUT)
+        if name != self.name:
+            # An archive keeps tags only.
+            docker.docker("image", "tag", self.name, name)
+        progress.note(f"exporting {name}")
+        self.archive.parent.mkdir(parents=True, exist_ok=True)
+        draft = self.archive.with_suffix(".tmp")
+        images.save([name], draft, engine)
+        draft.replace(self.archive)
+
+    def missing(self) -> str | None:
+        return None if self.archive.exists() else f"{self.archive} is not there"
+
+    def unpacked(self, progress: Progress) -> None:
+        """``lab up`` loads it into the nodes."""
+
+
+@dataclass(frozen=True)
+class EngineImage(NodeImage):
+    """An image that the engine itself must have: the nodes', and the lab's own, which is built."""
+
+    @property
+    def archive(self) -> Path:
+        return config.cache_dir() / "engine-images" / images.archive(self.name).name
+
+    def missing(self) -> str | None:
+        return None if docker.has_image(self.name.partition("@")[0]) else f"Docker has no image {self.name}"
+
+    def unpacked(self, progress: Progress) -> None:
+        progress.note(f"loading {self.name} into Docker")
+        docker.docker("image", "load", "--quiet", "--input", str(self.archive), timeout=PULL_TIMEOUT)
+
+
+def missing(parts: Iterable[Part]) -> list[str]:
+    """What a lab without a network would lack; a part that cannot be looked at counts as missing."""
+    found: list[str] = []
+    for part in parts:
+        try:
+            lack = part.missing()
+        except errors.LabError as error:
+            lack = error.message
+        if lack:
+            found.append(f"{part.title}: {lack}")
+    return found

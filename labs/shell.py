@@ -1,0 +1,92 @@
+"""Running commands, with a bound on time and an error that says what was run."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import sh
+
+from labs import errors
+
+
+def run(
+    command: Sequence[str],
+    *,
+    input: str | None = None,
+    timeout: float = 60,
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+) -> str:
+    """Run ``command`` and return its standard output; ``timeout`` in seconds, ``env`` is added to ours.
+
+    Raises:
+        CommandFailed: it exited with an error; the error holds what it wrote to stderr and stdout.
+        TimedOut: it ran longer than ``timeout``.
+        NotFound: there is no such program.
+    """
+    program, *args = command
+    options: dict[str, Any] = {
+        "_timeout": timeout,
+        "_env": os.environ | dict(env or {}),
+        "_in": input or "",
+        "_encoding": "utf-8",
+    }
+    if cwd is not None:
+        options["_cwd"] = str(cwd)
+    try:
+        return str(sh.Command(program)(*args, **options))
+    except sh.CommandNotFound as error:
+        raise errors.NotFound("program", program, fix="./scripts/lab doctor") from error
+    except sh.TimeoutException as error:
+        raise errors.TimedOut(f"{' '.join(command)!r} took longer than {timeout:.0f} s", fix="lab status") from error
+    except sh.ErrorReturnCode as error:
+        output = (error.stderr + error.stdout).decode(errors="replace")
+        raise errors.CommandFailed(command, error.exit_code, output) from error
+
+
+def run_together(
+    commands: Mapping[str, Sequence[str]],
+    on_line: Callable[[str, str], None],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Run ``commands`` at the same time and return what each wrote, by the name it has in ``commands``.
+
+    ``on_line(name, line)`` gets every line as it comes. All are waited for, ``timeout`` seconds together; those that still run
+    after that, or when this is interrupted, are ended.
+
+    Raises:
+        CommandFailed, TimedOut: of the first that failed, in the order of ``commands``.
+    """
+    deadline = time.monotonic() + timeout
+    running: dict[str, Any] = {}
+    failures: list[errors.LabError] = []
+    try:
+        for name, command in commands.items():
+            running[name] = _start(command, partial(on_line, name), env)
+        for name, process in running.items():
+            try:
+                process.wait(timeout=max(0.0, deadline - time.monotonic()))
+            except sh.TimeoutException:
+                failures.append(errors.TimedOut(f"{' '.join(commands[name])!r} took longer than {timeout:.0f} s", fix="lab up"))
+            except sh.ErrorReturnCode as error:
+                output = error.stdout.decode(errors="replace")
+                failures.append(errors.CommandFailed(commands[name], error.exit_code, output))
+    finally:
+        for process in running.values():
+            if process.is_alive():
+                process.terminate()
+    if failures:
+        raise failures[0]
+    return {name: str(process) for name, process in running.items()}
+
+
+def _start(command: Sequence[str], on_line: Callable[[str], None], env: Mapping[str, str] | None) -> Any:
+    program, *args = command
+    options: dict[str, Any] = {"_bg": True, "_bg_exc": False, "_tee": True, "_err_to_out": True, "_encoding": "utf-8"}
+    return sh.Command(program)(*args, _out=on_line, _env=os.environ | dict(env or {}), **options)

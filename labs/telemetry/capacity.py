@@ -1,0 +1,125 @@
+"""Where a fleet is full: what was asked of it during a load, what it gave, and where the queue began.
+
+Both are tokens a second, averaged over the same few seconds, so that one can be drawn against the other. What was asked comes
+from the load's records, what was given from the servers' own counters.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from labs.errors import UsageError
+from labs.telemetry.charts import Chart, curves
+from labs.telemetry.load import LoadResult
+from labs.telemetry.prometheus import Prometheus
+
+WINDOW = 4
+"""Seconds of the averages: four scrapes."""
+HALF = pd.Timedelta(seconds=WINDOW / 2)
+WAITING = "sum(vllm:num_requests_waiting)"
+QUEUE = 1.0
+"""So many requests that wait are a queue."""
+CALM = 0.1
+"""The quantile of the latency that stands for an answer without a queue."""
+ENOUGH = 0.95
+"""The share of answers that must be good for a rate to count as kept."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a load found. ``curve`` has a row a second while it lasted: ``asked`` and ``given`` in tokens a second, ``waiting``
+    requests, and ``rate``, the requests a second that were asked."""
+
+    curve: pd.DataFrame
+    good: pd.Series
+    """By intended send time: whether an answer kept the load's limits; without limits, whether there was one."""
+
+    @property
+    def full(self) -> pd.DataFrame:
+        """The rows in which there was a queue that did not end any more; a single scrape that says otherwise does not count."""
+        waiting = self.curve["waiting"].rolling(3, center=True, min_periods=1).median()
+        calm = self.curve.index[waiting < QUEUE]
+        return self.curve if calm.empty else self.curve[self.curve.index > calm[-1]]
+
+    @property
+    def knee(self) -> float:
+        """Requests a second at which the queue began; NaN if there was none."""
+        return float(self.full["rate"].iloc[0]) if len(self.full) else float("nan")
+
+    @property
+    def tokens_per_second(self) -> float:
+        """What it gives at most: the middle of what was given once it was full, else the most that was given."""
+        return float(self.full["given"].median() if len(self.full) else self.curve["given"].max())
+
+    @property
+    def kept_until(self) -> float:
+        """Requests a second up to which ``ENOUGH`` of the answers were good, over the same seconds; NaN if they never were."""
+        share = self.good.astype("float64").rolling(f"{WINDOW}s", center=True).mean()
+        kept = share[share >= ENOUGH]
+        return float("nan") if kept.empty else float(self.curve.loc[: kept.index[-1], "rate"].max())
+
+    def row(self) -> dict[str, float]:
+        """The three numbers, as a table shows them."""
+        return {
+            "tokens/s": round(self.tokens_per_second),
+            "queue begins at requests/s": round(self.knee, 1),
+            "good until requests/s": round(self.kept_until, 1),
+        }
+
+
+def given(later: float) -> str:
+    """PromQL: tokens a second in the ``WINDOW`` around ``later`` seconds after each moment."""
+    ahead = round(1000 * (later + WINDOW / 2))
+    return f"sum(rate(vllm:generation_tokens_total[{WINDOW}s] offset -{ahead}ms))"
+
+
+def measure(load: LoadResult, server: Prometheus) -> Capacity:
+    """Line up a load that has ended with what the model servers of ``server``'s cluster counted meanwhile.
+
+    Raises:
+        UsageError: nothing was answered, so that there is nothing to line up.
+    """
+    records = load.records
+    if not records["ok"].any():
+        raise UsageError("expected a load that was answered; found none that was", fix='lab.load("model", rps=6, seconds=20)')
+    first, final = records.index[0] + HALF, records.index[-1] - HALF
+    last = math.ceil(time.time() - first.timestamp()) + 2 * WINDOW  # whole seconds: the same rows whenever one asks
+    # An answer that nobody was in the way of came half of its time after it was asked for, on average over its tokens.
+    calm = float(records.loc[records["ok"], "latency"].quantile(CALM))
+    frames = [server.query(promql, last=last, step=1).iloc[:, 0] for promql in (given(calm / 2), WAITING)]
+    curve = pd.concat(frames, axis=1, keys=["given", "waiting"]).loc[first:final].dropna()
+    tokens = float(records.loc[records["ok"], "tokens"].mean())
+    curve["rate"] = [_due(records.index, at) / WINDOW for at in curve.index]
+    return Capacity(curve.assign(asked=curve["rate"] * tokens), _good(load))
+
+
+def _due(index: pd.Index, at: pd.Timestamp) -> int:
+    """How many requests were due in the ``WINDOW`` around ``at``."""
+    first, last = index.searchsorted([at - HALF, at + HALF], side="right")
+    return int(last - first)
+
+
+def _good(load: LoadResult) -> pd.Series:
+    good = load.records["ok"].copy()
+    for name, limit in load.plan.limits().items():
+        good &= load.records[name].fillna(float("inf")) <= limit
+    return good
+
+
+def draw(found: Mapping[str, Capacity], *, title: str = "", reading: str = "") -> Chart:
+    """What was given against what was asked, a line each; the dotted line is where a fleet without limits would be."""
+    lines = {name: capacity.curve.set_index("asked")["given"].sort_index() for name, capacity in found.items()}
+    marks = {
+        f"{name}: queue from {capacity.knee:.1f} requests/s": float(capacity.full["asked"].iloc[0])
+        for name, capacity in found.items()
+        if len(capacity.full)
+    }
+    table = pd.DataFrame.from_dict({name: capacity.row() for name, capacity in found.items()}, orient="index")
+    return curves(
+        lines, x="tokens/s asked", y="tokens/s given", title=title or "Asked and given", reading=reading, marks=marks, table=table
+    )

@@ -1,0 +1,327 @@
+"""Charts for notebooks: a PNG with alternative text, and under it a small table.
+
+Figures are drawn with Agg and without pyplot, so nothing is kept between two charts.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+from matplotlib import dates
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from labs.telemetry.windows import Window
+
+# Okabe and Ito's palette, legible with every common colour blindness, without the yellow (too pale on white).
+# Source: https://jfly.uni-koeln.de/color/
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+STYLES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+FONT = 12
+"""Points; nothing in a chart is smaller than 11."""
+SMALL = 11
+WIDTH = 10.0
+"""Inches: fills a notebook's column at DPI."""
+DPI = 100
+HEIGHT_ALONE = 4.2
+HEIGHT_IN_STORY = 2.0
+LONGEST_NAME = 28
+"""Characters of a series' name that fit beside the axes."""
+LEGIBLE = 7
+"""Series a panel shows at most; the rest is counted in its title."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One set of axes: a frame indexed by time with a column per line. ``points``: no lines, a mark per value."""
+
+    frame: pd.DataFrame
+    title: str
+    unit: str = ""
+    points: bool = False
+    empty: str = "no data in this span"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart. In a notebook it shows itself; ``alt`` is its text for those who do not see it."""
+
+    png: bytes
+    alt: str
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reading: str = ""
+
+    def save(self, path: str) -> None:
+        """Write the PNG."""
+        with open(path, "wb") as out:
+            out.write(self.png)
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.reading, self.table.to_string() if len(self.table) else "") if part) or self.alt
+
+    __repr__ = __str__
+
+    def image(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The picture as Jupyter's display data, and its metadata with the alternative text."""
+        data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": str(self)}
+        return data, {"image/png": {"alt": self.alt, "width": int(WIDTH * DPI)}}
+
+    def caption(self) -> dict[str, Any]:
+        """What stands under the picture: the one-sentence reading and the table."""
+        sentence = f"<p><em>{self.reading}</em></p>" if self.reading else ""
+        table = self.table.to_html(border=0) if len(self.table) else ""
+        return {"text/html": sentence + table, "text/plain": str(self)}
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self.image()
+
+
+def draw(panels: Sequence[Panel], *, title: str = "", reading: str = "", windows: Sequence[Window] = ()) -> Chart:
+    """Panels one under the other on a shared time axis, with ``windows`` shaded across all of them."""
+    alone = len(panels) == 1
+    height = HEIGHT_ALONE if alone else 0.9 + HEIGHT_IN_STORY * len(panels)
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    span = _span(panels)
+    for panel, axis in zip(panels, axes, strict=True):
+        _panel(axis, panel, heading="" if alone and title else panel.title)
+        _shade(axis, windows, span, labelled=axis is axes[0])
+    _time_axis(axes[-1], span)
+    heading = title or (panels[0].title if alone else "")
+    if heading:
+        figure.suptitle(heading, fontsize=FONT + 2, x=0.01, ha="left", weight="bold")
+    return Chart(_png(figure), _alt(heading, panels, reading, _visible(windows, span)), _table(panels), reading)
+
+
+def bars(values: pd.Series, *, title: str, unit: str, reading: str = "") -> Chart:
+    """One bar per value, the first on top, each with its number beside it."""
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.36 * max(len(values), 1)), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    drawn = axis.barh([str(name) for name in values.index], values.to_list(), color=PALETTE[0])
+    axis.bar_label(drawn, fmt="{:.0f}", padding=4, fontsize=SMALL)
+    axis.invert_yaxis()
+    axis.tick_params(labelsize=SMALL)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlabel(unit, fontsize=SMALL)
+    figure.suptitle(title, fontsize=FONT + 2, x=0.01, ha="left", weight="bold")
+    said = "; ".join(f"{name} {value:.4g}" for name, value in values.items())
+    return Chart(_png(figure), f"Bar chart: {title}, in {unit}. {said}. {reading}".strip(), reading=reading)
+
+
+def intervals(frame: pd.DataFrame, *, title: str, unit: str, reading: str = "") -> Chart:
+    """One row per value, the first on top: a mark at ``value``, a line from ``low`` to ``high``, and the numbers beside it."""
+    figure = Figure(figsize=(WIDTH, 1.4 + 0.5 * max(len(frame), 1)), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    told = [f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})" for _, row in frame.iterrows()]
+    for number, (_, row) in enumerate(frame.iterrows()):
+        axis.plot([row["low"], row["high"]], [number, number], color=PALETTE[0], linewidth=3, solid_capstyle="butt")
+        axis.plot(row["value"], number, color=PALETTE[1], marker=MARKERS[3], markersize=9)
+        axis.annotate(
+            told[number], (row["high"], number), xytext=(10, 0), textcoords="offset points", fontsize=SMALL, va="center"
+        )
+    axis.set_yticks(range(len(frame)), [str(name) for name in frame.index])
+    axis.set_ylim(max(len(frame), 1) - 0.5, -0.5)
+    axis.axvline(0, color="#555555", linewidth=1)
+    axis.set_xlim(right=1.45 * max(float(frame["high"].max()), 0.01) if len(frame) else None)  # room for the numbers
+    axis.tick_params(labelsize=SMALL)
+    axis.grid(axis="x", color="#DDDDDD", linewidth=0.8)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.set_xlabel(f"{unit}; mark: measured, line: 95 % interval", fontsize=SMALL)
+    figure.suptitle(title, fontsize=FONT + 2, x=0.01, ha="left", weight="bold")
+    said = "; ".join(f"{name} {text}" for name, text in zip(frame.index, told, strict=True))
+    return Chart(_png(figure), f"Interval chart: {title}, in {unit}. {said}. {reading}".strip(), reading=reading)
+
+
+def curves(
+    lines: Mapping[str, pd.Series], *, x: str, y: str, title: str, reading: str, marks: Mapping[str, float], table: pd.DataFrame
+) -> Chart:
+    """Lines over a number instead of time, with a dotted diagonal where both are equal; ``marks`` are places on the x axis."""
+    figure = Figure(figsize=(WIDTH, HEIGHT_ALONE), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    frame = pd.concat(lines, axis=1).sort_index() if lines else pd.DataFrame()
+    top = max((float(line.index.max()) for line in lines.values() if len(line)), default=1.0)
+    axis.plot([0, top], [0, top], color="#555555", linewidth=1, linestyle=":")
+    for number, name in enumerate(lines):
+        _line(axis, frame[name].dropna(), number, points=False)
+    for row, (text, at) in enumerate(marks.items()):
+        axis.axvline(at, color=PALETTE[row % len(PALETTE)], linewidth=1.5, linestyle=STYLES[row % len(STYLES)])
+        place = (at, 0.03 + 0.08 * row)
+        side = "right" if at > top / 2 else "left"
+        axis.annotate(
+            f" {text} ", xy=place, xycoords=axis.get_xaxis_transform(), fontsize=SMALL, ha=side,
+            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
+    _dress(axis, x, y)
+    axis.annotate("all that is asked", xy=(top, top), xytext=(-6, 0), textcoords="offset points", fontsize=SMALL, ha="right")
+    if lines:
+        _direct_labels(axis, frame, points=False)
+    figure.suptitle(title, fontsize=FONT + 2, x=0.01, ha="left", weight="bold")
+    said = "; ".join(f"{name} rises to {line.max():.4g} {y} at {line.idxmax():.4g} {x}" for name, line in lines.items())
+    placed = "".join(f" {text}, at {at:.4g} {x}." for text, at in marks.items())
+    return Chart(_png(figure), f"Chart of {y} over {x}: {title}. {said}.{placed} {reading}".strip(), table, reading)
+
+
+def _dress(axis: Axes, x: str, y: str) -> None:
+    axis.set_xlabel(x, fontsize=SMALL)
+    axis.set_ylabel(y, fontsize=SMALL)
+    axis.tick_params(labelsize=SMALL)
+    axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlim(left=0)
+    axis.set_ylim(bottom=0)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _panel(axis: Axes, panel: Panel, heading: str) -> None:
+    frame = panel.frame.dropna(axis="columns", how="all")
+    shown, hidden = frame.iloc[:, :LEGIBLE], max(0, frame.shape[1] - LEGIBLE)
+    note = f"   (+{hidden} more series, not drawn)" if hidden else ""
+    axis.set_title(heading + note, fontsize=FONT, loc="left")
+    axis.set_ylabel(panel.unit, fontsize=SMALL)
+    axis.tick_params(labelsize=SMALL)
+    axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    axis.spines[["top", "right"]].set_visible(False)
+    whole = bool((shown.fillna(0) % 1 == 0).all(axis=None))
+    axis.yaxis.set_major_locator(MaxNLocator(4, integer=whole))
+    if shown.empty:
+        axis.text(0.5, 0.5, panel.empty, transform=axis.transAxes, ha="center", va="center", fontsize=FONT, color="#555555")
+        axis.set_yticks([])
+        return
+    for number, name in enumerate(shown.columns):
+        _line(axis, shown[name], number, panel.points)
+    low, high = axis.get_ylim()
+    flat = shown.min().min() == shown.max().max()
+    if shown.min().min() >= 0 and (low < 0.5 * high or flat):
+        axis.set_ylim(bottom=-0.03 * high)  # from zero, with room for a line that lies on it
+    _direct_labels(axis, shown, panel.points)
+
+
+def _line(axis: Axes, series: pd.Series, number: int, points: bool) -> None:
+    colour = PALETTE[number % len(PALETTE)]
+    if points:
+        axis.plot(
+            series.index, series, linestyle="", marker=MARKERS[number % len(MARKERS)], markersize=4, alpha=0.6, color=colour
+        )
+    else:
+        # Gaps stay gaps: a series that ended is the message.
+        axis.plot(series.index, series, linestyle=STYLES[number % len(STYLES)], linewidth=2, color=colour)
+
+
+def _direct_labels(axis: Axes, frame: pd.DataFrame, points: bool) -> None:
+    """Write each series' name at its right end, spread so that no two names overlap."""
+    if frame.shape[1] == 1 and len(str(frame.columns[0])) > LONGEST_NAME:
+        return  # a lone series named by its whole query: the title says what it is
+    last = {name: frame[name].dropna() for name in frame.columns}
+    low, high = axis.get_ylim()
+    gap = (high - low) * (SMALL + 3) / _height(axis)
+    order = sorted(last, key=lambda name: float(last[name].iloc[-1]))
+    place = _spread([float(last[name].iloc[-1]) for name in order], gap, low, high)
+    for name, y in zip(order, place, strict=True):
+        number = list(frame.columns).index(name)
+        style = MARKERS[number % len(MARKERS)] if points else ""
+        mark = {"o": "● ", "s": "■ ", "^": "▲ ", "D": "◆ ", "v": "▼ "}.get(style, "")
+        axis.annotate(
+            f"{mark}{name}", xy=(1.01, y), xycoords=axis.get_yaxis_transform(), fontsize=SMALL, va="center",
+            color=PALETTE[number % len(PALETTE)], annotation_clip=False,
+        )  # fmt: skip
+
+
+def _height(axis: Axes) -> float:
+    """Points from the lower to the upper end of the axes, about: titles and ticks take their part later."""
+    return max(1.0, axis.get_window_extent().height * 72 / DPI * 0.8)
+
+
+def _spread(values: list[float], gap: float, low: float, high: float) -> list[float]:
+    """``values`` (ascending) moved apart until neighbours are ``gap`` apart, inside the axis where that is possible."""
+    placed: list[float] = []
+    for value in values:
+        placed.append(max(value, placed[-1] + gap) if placed else max(value, low + gap / 2))
+    overshoot = max(0.0, placed[-1] - (high - gap / 2)) if placed else 0.0
+    for index in range(len(placed) - 1, -1, -1):
+        ceiling = placed[index + 1] - gap if index + 1 < len(placed) else placed[index] - overshoot
+        placed[index] = min(placed[index], ceiling)
+    return placed
+
+
+def _span(panels: Sequence[Panel]) -> tuple[datetime, datetime] | None:
+    """From the first to the last time of any panel; a panel without data still has an index."""
+    times = [stamp for panel in panels if len(panel.frame.index) for stamp in (panel.frame.index[0], panel.frame.index[-1])]
+    if not times:
+        return None
+    return min(times).floor("us").to_pydatetime(), max(times).floor("us").to_pydatetime()
+
+
+def _visible(windows: Sequence[Window], span: tuple[datetime, datetime] | None) -> list[Window]:
+    return [part for window in windows if span and (part := window.clipped(*span))]
+
+
+def _shade(axis: Axes, windows: Sequence[Window], span: tuple[datetime, datetime] | None, *, labelled: bool) -> None:
+    visible = _visible(windows, span)
+    if labelled and visible:
+        # Room above the data for a line of text per window.
+        low, high = axis.get_ylim()
+        axis.set_ylim(low, high + (high - low) * len(visible) * (SMALL + 5) / _height(axis))
+    for row, window in enumerate(visible):
+        assert window.end is not None, "clipped windows end"
+        axis.axvspan(dates.date2num(window.start), dates.date2num(window.end), color="#E69F00", alpha=0.18, linewidth=0)
+        for edge in (window.start, window.end):
+            axis.axvline(dates.date2num(edge), color="#8A6000", linewidth=1, linestyle=(0, (2, 2)))
+        if labelled:
+            axis.annotate(
+                window.label, xy=(dates.date2num(window.start), 1), xycoords=axis.get_xaxis_transform(),
+                xytext=(4, -4 - row * (SMALL + 4)), textcoords="offset points", fontsize=SMALL, va="top", color="#5C4000",
+                bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1},
+            )  # fmt: skip
+
+
+def _time_axis(axis: Axes, span: tuple[datetime, datetime] | None) -> None:
+    if span is None:
+        axis.set_xticks([])
+        return
+    if span[0] < span[1]:
+        axis.set_xlim(dates.date2num(span[0]), dates.date2num(span[1]))
+    axis.xaxis.set_major_locator(dates.AutoDateLocator(tz=UTC, minticks=4, maxticks=8))
+    axis.xaxis.set_major_formatter(dates.DateFormatter("%H:%M:%S", tz=UTC))
+    axis.set_xlabel("time (UTC)", fontsize=SMALL)
+
+
+def _table(panels: Sequence[Panel]) -> pd.DataFrame:
+    """Lowest, middle, highest and last value of every line drawn."""
+    rows = {}
+    for panel in panels:
+        for name in panel.frame.dropna(axis="columns", how="all").columns[:LEGIBLE]:
+            values = panel.frame[name].dropna()
+            key = str(name) if len(panels) == 1 else f"{panel.title}: {name}"
+            rows[key] = {"min": values.min(), "median": values.median(), "max": values.max(), "last": values.iloc[-1]}
+    return pd.DataFrame.from_dict(rows, orient="index").round(3)
+
+
+def _alt(heading: str, panels: Sequence[Panel], reading: str, windows: Sequence[Window]) -> str:
+    sentences = [f"Chart over time{f': {heading}' if heading else ''}."]
+    for panel in panels:
+        frame = panel.frame.dropna(axis="columns", how="all")
+        if frame.empty:
+            sentences.append(f"{panel.title}: {panel.empty}.")
+            continue
+        ranges = [f"{name} between {frame[name].min():.4g} and {frame[name].max():.4g}" for name in frame.columns[:LEGIBLE]]
+        sentences.append(f"{panel.title}{f' in {panel.unit}' if panel.unit else ''}: {'; '.join(ranges)}.")
+    sentences += [f"Shaded: {w.label}, from {w.start:%H:%M:%S} to {w.end:%H:%M:%S} UTC." for w in windows]
+    return " ".join([*sentences, reading]).strip()

@@ -1,0 +1,49 @@
+"""What the lab's processes hold of this machine's memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+import psutil
+
+from labs.telemetry.charts import Chart, bars
+
+MIB = 2**20
+
+
+def by_component(children: Iterable[Mapping[str, Any]]) -> pd.Series:
+    """MiB per supervised process, with all it started, the largest first.
+
+    Proportional set size: a page that several processes share counts once in the sum (proc(5), smaps).
+    ``children`` are rows of ``lab status``, with ``name`` and ``pid``.
+    """
+    sizes: Counter[str] = Counter()
+    for child in children:
+        if child["pid"]:
+            sizes[child["name"]] += sum(_pss(process) for process in _family(int(child["pid"])))
+    return pd.Series(dict(sizes), dtype="float64").sort_values(ascending=False).div(MIB).round(1)
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
+
+
+def chart(children: Iterable[Mapping[str, Any]]) -> Chart:
+    """The memory of each process as bars."""
+    sizes = by_component(children)
+    reading = f"All together: {sizes.sum() / 1024:.1f} GiB." if len(sizes) else "No process of the lab runs."
+    return bars(sizes, title="Memory of the lab's processes, with the pods they run", unit="MiB", reading=reading)

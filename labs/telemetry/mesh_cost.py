@@ -1,0 +1,212 @@
+"""What the mesh costs: the same small request on four ways, and what its proxies need for it.
+
+The programs are those of ``clusters/manifests/mesh-cost`` (notebook 13). The ways take turns, so that a busy minute of this
+machine falls on all of them. What a real Linkerd cost: `LINKERD`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from labs.clusters.base import Cluster
+from labs.errors import NotFound
+from labs.telemetry.charts import Chart, bars, intervals
+from labs.telemetry.prometheus import Prometheus
+
+NAMESPACE, PLAIN, PORT = "cost", "cost-plain", 8080
+DIRECT, MESHED, GATEWAY, FLAT = "direct", "meshed", "through the gateway", "flat"
+WAYS = (DIRECT, MESHED, GATEWAY, FLAT)
+URLS = {MESHED: "echo", GATEWAY: "echo-gpu", FLAT: "echo-flat-gpu"}
+"""The Service behind each way that leads through the mesh."""
+PROXIES = {
+    "caller's": ("app", NAMESPACE, "asker", (MESHED, GATEWAY, FLAT)),
+    "server's": ("app", NAMESPACE, "echo", (MESHED,)),
+    "server's, other cluster": ("gpu", NAMESPACE, "echo", (GATEWAY, FLAT)),
+    "gateway's": ("gpu", "linkerd-multicluster", "linkerd-gateway", (GATEWAY,)),
+}
+"""Cluster, namespace and Deployment of each proxy, and on which ways it lies."""
+SCRAPED = 2.0
+"""Seconds until Prometheus knows what has just been counted."""
+LINKERD = {MESHED: 1.4, GATEWAY: 2.0}
+"""Milliseconds that a real Linkerd added to the median at 100 requests a second, on a busy machine: orders of magnitude
+(linkerd-observed, experiment 9)."""
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+MIB = 2**20
+
+Latencies = npt.NDArray[np.float64]
+Rounds = Sequence[Latencies]
+"""Latencies of one way in milliseconds, an array per round."""
+
+
+@dataclass
+class MeshCost:
+    """What came of `measure`. ``proxies``: a row per proxy with CPU per request and memory."""
+
+    rounds: dict[str, list[Latencies]] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+    proxies: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def table(self) -> pd.DataFrame:
+        """A row per way: percentiles in ms, and how far they are above the direct way's, from and to (95 % interval)."""
+        rows = {}
+        for way, rounds in self.rounds.items():
+            whole = np.concatenate(rounds)
+            row: dict[str, float] = {"requests": len(whole), "failed": self.failed.get(way, 0)}
+            for percent in (50, 99):
+                row[f"p{percent} ms"] = float(np.quantile(whole, percent / 100))
+                if way != DIRECT:
+                    value, low, high = above(self.rounds[DIRECT], rounds, percent / 100)
+                    row |= {f"p{percent} added": value, f"p{percent} from": low, f"p{percent} to": high}
+            rows[way] = row
+        return pd.DataFrame.from_dict(rows, orient="index").round(2)
+
+    def added(self, percent: float = 50) -> pd.DataFrame:
+        """Milliseconds each way adds to that percentile, a row per way: ``value``, ``low``, ``high`` (95 % interval)."""
+        ways = [way for way in self.rounds if way != DIRECT]
+        found = [above(self.rounds[DIRECT], self.rounds[way], percent / 100) for way in ways]
+        return pd.DataFrame(found, index=pd.Index(ways, name="way"), columns=["value", "low", "high"])
+
+    def plot(self, *, title: str = "What each way adds to the median", reading: str = "") -> Chart:
+        """The ways' medians above the direct one's; without a ``reading`` it says the numbers."""
+        found = self.added()
+        said = ", ".join(f"{way} {row['value']:.1f} ms" for way, row in found.iterrows())
+        return intervals(
+            found, title=title, unit="ms above the direct way", reading=reading or f"Half of the calls wait longer: {said}."
+        )
+
+
+def above(direct: Rounds, other: Rounds, share: float) -> tuple[float, float, float]:
+    """How far the quantile of ``other`` lies above that of ``direct``, and the ends of its 95 % bootstrap interval.
+
+    Rounds are drawn first, the same for both, and requests within them then: requests of one round share its weather.
+    """
+    draw = np.random.default_rng(1)
+    value = float(np.quantile(np.concatenate(other), share) - np.quantile(np.concatenate(direct), share))
+    chosen = draw.integers(0, len(direct), (RESAMPLES, len(direct)))
+    differences = _redrawn(other, chosen, share, draw) - _redrawn(direct, chosen, share, draw)
+    low, high = np.quantile(differences, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return value, float(low), float(high)
+
+
+def _redrawn(rounds: Rounds, chosen: npt.NDArray[np.int64], share: float, draw: np.random.Generator) -> Latencies:
+    """The quantile of each resample; ``chosen`` names its rounds, a row per resample."""
+    lengths = np.array([len(latencies) for latencies in rounds])
+    padded = np.array([np.pad(latencies, (0, lengths.max() - len(latencies))) for latencies in rounds])
+    which = (draw.random((*chosen.shape, lengths.max())) * lengths[chosen][..., None]).astype(np.int64)
+    sampled = padded[chosen[..., None], which].reshape(len(chosen), -1)
+    return np.quantile(sampled, share, axis=1)
+
+
+def measure(
+    clusters: Mapping[str, Cluster],
+    prometheus: Mapping[str, Prometheus],
+    *,
+    rps: float = 100,
+    seconds: float = 2,
+    rounds: int = 4,
+) -> MeshCost:
+    """Ask ``rps`` times a second for ``seconds`` on each way in turn, so many rounds.
+
+    Raises:
+        NotFound, TimedOut: a program of notebook 13 is not there, or Prometheus does not know it.
+        CommandFailed: a way leads nowhere, in kubectl's words.
+    """
+    found = MeshCost(rounds={way: [] for way in WAYS}, failed=dict.fromkeys(WAYS, 0))
+    askers = _Askers(clusters)
+    before = _usage(prometheus)
+    for _ in range(rounds):
+        for way in WAYS:
+            seen = askers.ask(way, f"--rps={rps}", f"--seconds={seconds}")
+            found.rounds[way].append(np.array(seen["microseconds"], dtype=np.float64) / 1000)
+            found.failed[way] += sum(seen["failed"].values())
+    sent = {way: sum(map(len, found.rounds[way])) for way in WAYS}
+    time.sleep(SCRAPED)
+    found.proxies = _per_request(before, _usage(prometheus), sent)
+    return found
+
+
+def saturate(clusters: Mapping[str, Cluster], *, connections: int = 16, seconds: float = 3) -> pd.Series[float]:
+    """Answers per second on each way when so many connections ask again at once."""
+    askers = _Askers(clusters)
+    found = {}
+    for way in WAYS:
+        seen = askers.ask(way, f"--connections={connections}", f"--seconds={seconds}")
+        found[way] = len(seen["microseconds"]) / seen["seconds"]
+    return pd.Series(found, name="answers per second").round(0)
+
+
+def rates(found: pd.Series[float]) -> Chart:
+    """Answers per second as bars."""
+    least = found.drop(DIRECT)
+    reading = f"Of {found[DIRECT]:.0f} direct answers a second, {least.min():.0f} to {least.max():.0f} are left through the mesh."
+    return bars(found, title="Answers per second when callers never pause", unit="answers per second", reading=reading)
+
+
+class _Askers:
+    """The two pods that ask."""
+
+    def __init__(self, clusters: Mapping[str, Cluster]) -> None:
+        self._app = clusters["app"]
+        self._direct = f"http://{_one_pod(self._app, PLAIN, 'app=echo')['status']['podIP']}:{PORT}/"
+
+    def ask(self, way: str, *flags: str) -> dict[str, Any]:
+        straight = way == DIRECT
+        url = self._direct if straight else f"http://{URLS[way]}.{NAMESPACE}.svc.cluster.local:{PORT}/"
+        words = ["python", "-m", "labs.pods", "roundtrip", "ask", url, *flags, *(["--straight"] if straight else [])]
+        where = ("--namespace", PLAIN if straight else NAMESPACE)
+        return dict(json.loads(self._app.kubectl("exec", *where, "deploy/asker", "--container=asker", "--", *words)))
+
+
+def _one_pod(cluster: Cluster, namespace: str, selector: str) -> dict[str, Any]:
+    """The running pod of a workload that has one."""
+    items = json.loads(cluster.kubectl("get", "pods", "--namespace", namespace, "--selector", selector, "--output=json"))["items"]
+    for item in items:
+        if item["status"].get("podIP") and not item["metadata"].get("deletionTimestamp"):
+            return dict(item)
+    raise NotFound("pod", f"{selector} in {namespace}", fix="run the first steps of notebook 13")
+
+
+@dataclass(frozen=True)
+class _Proxy:
+    cpu_seconds: float
+    bytes: float
+
+
+def _usage(prometheus: Mapping[str, Prometheus]) -> dict[str, _Proxy]:
+    """What the proxies in `PROXIES` say of themselves, the pods of a workload together (memory: of the largest).
+
+    Raises:
+        TimedOut: Prometheus does not know one of them.
+    """
+    found = {}
+    for name, (cluster, namespace, workload, _) in PROXIES.items():
+        chosen = f'{{namespace="{namespace}", deployment="{workload}"}}'
+        cpu = prometheus[cluster].wait_until(f"sum(process_cpu_seconds_total{chosen})", timeout=30)
+        memory = prometheus[cluster].wait_until(f"max(process_resident_memory_bytes{chosen})", timeout=30)
+        found[name] = _Proxy(float(cpu.iloc[0]), float(memory.iloc[0]))
+    return found
+
+
+def _per_request(before: Mapping[str, _Proxy], after: Mapping[str, _Proxy], sent: Mapping[str, int]) -> pd.DataFrame:
+    """A row per proxy: what it did per request on its ways, its probes and scrapes of that time included, and its memory."""
+
+    def rows() -> Iterator[dict[str, float]]:
+        for name, (_, _, _, ways) in PROXIES.items():
+            requests = sum(sent[way] for way in ways)
+            used = after[name].cpu_seconds - before[name].cpu_seconds
+            yield {
+                "requests": float(requests),
+                "CPU ms per request": 1000 * used / max(requests, 1),
+                "memory MiB": after[name].bytes / MIB,
+            }
+
+    return pd.DataFrame(list(rows()), index=pd.Index(list(PROXIES), name="proxy")).round(2)

@@ -1,0 +1,52 @@
+"""Looking at something again and again while a cell does something else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+import pandas as pd
+
+
+class Sampling:
+    """Calls ``look`` every ``every`` seconds on a thread of its own, from entering a ``with`` block until leaving it.
+
+    What ``look`` returns, a mapping of names to numbers, becomes a row of ``frame``; a name it leaves out counts as 0, since
+    whoever counts by group leaves empty groups out.
+    """
+
+    def __init__(self, look: Callable[[], Mapping[str, float]], every: float = 0.5) -> None:
+        self._look, self._every = look, every
+        self._rows: dict[pd.Timestamp, Mapping[str, float]] = {}
+        self._error: Exception | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampling", daemon=True)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row per look so far, indexed by time (UTC), a column per name."""
+        # A copy, since the thread may add a row meanwhile.
+        rows = dict(self._rows)
+        index = pd.DatetimeIndex(list(rows), tz="UTC", name="time")
+        return pd.DataFrame(list(rows.values()), index=index).fillna(0).astype("float64").sort_index(axis=1)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            now = pd.Timestamp.now("UTC")
+            try:
+                self._rows[now] = self._look()
+            except Exception as error:  # told on leaving: a thread has nobody to raise to
+                self._error = error
+                return
+            self._stop.wait(self._every)
+
+    def __enter__(self) -> Sampling:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._error is not None and error is None:
+            raise self._error

@@ -1,0 +1,15 @@
+"""Which proxy the environment names for a URL: in a pod of the embedded backend that is how requests reach the mesh."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+
+def env_proxy(url: str) -> str | None:
+    """``HTTP_PROXY`` unless ``NO_PROXY`` names the host; asked once, since it does not change while a program runs.
+
+    aiohttp's ``trust_env`` would ask in a thread at each request, twice: a switch of threads can cost milliseconds.
+    """
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)

@@ -1,0 +1,56 @@
+"""What a program and the card it computes on tell each other, over the GPU simulator's work socket (its README.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a program did with the card in the last ``seconds``, and what lies in the card's memory for it now, in bytes.
+
+    ``context`` names the process: a restarted container has the same ``pod`` but another CUDA context.
+    """
+
+    pod: str = ""
+    prefill_tokens: int = 0
+    decode_tokens: int = 0
+    weights_bytes: int = 0
+    kv_cache_bytes: int = 0
+    running: int = 0
+    seconds: float = 0.0
+    context: str = ""
+
+    @property
+    def resident_bytes(self) -> int:
+        return self.weights_bytes + self.kv_cache_bytes
+
+
+class CardState(StrEnum):
+    """How the card answers a program."""
+
+    OK = "ok"
+    LOST = "lost"
+    """Every use of the card fails, in this process and in the next."""
+    FAILED = "failed"
+    """This process' context is dead: each of its calls fails with ``Answer.error``. A new process can work."""
+    HUNG = "hung"
+    """Kernels start and never end, without an error: pace and rates are 0."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the card says to a report.
+
+    ``pace`` is 1 at full clocks and less when the card throttles; the rates, in tokens per second for all sequences together,
+    have it in them. ``memory_free_bytes`` is what this program could still take. ``error`` is CUDA's text for LOST and FAILED.
+    """
+
+    state: CardState
+    pace: float
+    prefill_tokens_per_second: float
+    decode_tokens_per_second: float
+    memory_total_bytes: int
+    memory_free_bytes: int
+    error: str = ""

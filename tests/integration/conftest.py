@@ -1,0 +1,69 @@
+"""Pods for the integration tests: make them, wait for what should become true of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Object = dict[str, Any]
+
+
+class Pods:
+    """The pods of one namespace in the app cluster."""
+
+    def __init__(self, kubectl: Callable[..., str], namespace: str) -> None:
+        self._kubectl = kubectl
+        self.namespace = namespace
+
+    def run(self, *args: str, **options: Any) -> str:
+        """kubectl in the namespace."""
+        return self._kubectl("app", "--namespace", self.namespace, *args, **options)
+
+    def apply(self, *objects: Object) -> None:
+        self.run("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+
+    def pod(self, name: str, script: str | None = None, *, spec: Object | None = None, **container: Any) -> Object:
+        """A pod with the one container ``main`` that runs ``script`` in a shell."""
+        main = (
+            {"name": "main", "image": "busybox:1"} | ({"command": ["sh", "-c", script]} if script is not None else {}) | container
+        )
+        whole = {"containers": [main], "terminationGracePeriodSeconds": 3} | (spec or {})
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"test": name}}, "spec": whole}
+
+    def get(self, name: str) -> Object:
+        return json.loads(self.run("get", "pod", name, "-o", "json"))
+
+    def select(self, selector: str) -> list[Object]:
+        return json.loads(self.run("get", "pods", "-l", selector, "-o", "json"))["items"]
+
+    def until(self, name: str, true: Callable[[Object], Any], timeout: float = 30) -> Object:
+        """The pod once ``true(pod)``; fails with its status after ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            pod = self.get(name)
+            if true(pod):
+                return pod
+            assert time.monotonic() < deadline, json.dumps(pod["status"], indent=1)
+            time.sleep(0.25)
+
+    def events(self, name: str) -> list[tuple[str, str]]:
+        """(reason, message) of all events about ``name``, in the order they began."""
+        items = json.loads(self.run("get", "events", "--field-selector", f"involvedObject.name={name}", "-o", "json"))["items"]
+        items.sort(key=lambda event: event["metadata"]["creationTimestamp"])
+        return [(event["reason"], event["message"]) for event in items]
+
+    def until_event(self, name: str, reason: str, message: str, timeout: float = 30) -> None:
+        """An event with this reason whose message contains ``message``."""
+        deadline = time.monotonic() + timeout
+        while not any(found == reason and message in text for found, text in self.events(name)):
+            assert time.monotonic() < deadline, self.events(name)
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def pods(kubectl: Callable[..., str], namespace: str) -> Pods:
+    return Pods(kubectl, namespace)

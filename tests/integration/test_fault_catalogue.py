@@ -1,0 +1,97 @@
+"""Every failure of the catalogue against a running lab: it shows in the time its row says, and a heal leaves nothing behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from labs.course.catchup import notebooks_before, run_steps
+from labs.course.checks import run_one, select
+from labs.faults import signs
+from labs.faults.catalogue import Sign, catalogue
+from labs.lab import Lab
+from tests.integration import snapshot
+
+pytestmark = [pytest.mark.integration, pytest.mark.catalogue, pytest.mark.timeout(900)]
+STEADY = 15.0
+"""Seconds after a heal until its sign must be gone."""
+POLL = 0.3
+
+
+def is_there(lab: Lab, sign: Sign) -> bool:
+    return signs.is_there(lab.scene, lab.prometheus_servers(), sign)
+
+
+def seconds_until(true: Callable[[], bool], timeout: float) -> float:
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < timeout, f"not so after {timeout:g} s"
+        time.sleep(POLL)
+    return time.monotonic() - started
+
+
+def bring_to_notebook_08() -> None:
+    """Run the steps of the notebooks before, unless the lab is there already."""
+    lab = Lab.open()
+    if all(run_one(lab, item).passed for id in ("06", "07") for item in select(id)):
+        return
+    for notebook in notebooks_before("08"):
+        outcome = run_steps(notebook, lambda _index, _count: None)
+        assert not outcome.error, outcome.error
+
+
+@pytest.fixture(scope="module")
+def lab(lab_up: None) -> Iterator[Lab]:
+    """The lab as notebook 08 finds it, with a little load on it."""
+    bring_to_notebook_08()
+    lab = Lab.open()
+    lab.heal()
+    load = lab.load("chat", rps=3, seconds=840, timeout=5, wait=False)
+    lab.wait_until('sum(rate(response_total{direction="outbound",dst_service=~"model-server.*"}[5s])) > 1', timeout=60)
+    yield lab
+    load.stop()
+    lab.heal()
+
+
+@pytest.fixture(scope="module")
+def before(lab: Lab) -> dict[str, object]:
+    return {"objects": snapshot.objects(lab, f"{snapshot.KINDS},{snapshot.MESH_KINDS}"), "pods": snapshot.pods(lab)}
+
+
+@pytest.fixture(scope="module")
+def processes(lab: Lab) -> object:
+    return snapshot.processes()
+
+
+@pytest.mark.parametrize("name", list(catalogue()))
+def test_it_shows_and_is_healed(
+    lab: Lab, before: object, processes: object, name: str, record_property: Callable[[str, object], None]
+) -> None:
+    sign = catalogue()[name].sign
+    assert not is_there(lab, sign), "before anything was done"
+    started = time.monotonic()
+    with lab.fault(name) as fault:
+        injected = time.monotonic() - started
+        shown = seconds_until(lambda: is_there(lab, sign), sign.within)
+    steady = seconds_until(lambda: not is_there(lab, sign), STEADY)
+    print(
+        f"\n{name}: injected in {injected:.1f} s, shown after {shown:.1f} s, healed in {fault.healed_after:.1f} + {steady:.1f} s"
+    )
+    record_property("seconds", {"inject": injected, "show": shown, "heal": fault.healed_after, "steady": steady})
+
+
+def test_afterwards_the_lab_is_as_it_was(lab: Lab, before: dict[str, object], processes: object) -> None:
+    assert not lab.active_faults()
+
+    def same() -> bool:
+        return snapshot.pods(lab) == before["pods"]
+
+    seconds_until(same, 60)
+    after = snapshot.objects(lab, f"{snapshot.KINDS},{snapshot.MESH_KINDS}")
+    known = before["objects"]
+    assert isinstance(known, dict)
+    assert set(after) == set(known)
+    assert {title: item for title, item in after.items() if item != known[title]} == {}
+    assert snapshot.processes() == processes

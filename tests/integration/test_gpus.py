@@ -1,0 +1,316 @@
+"""GPUs end to end: the real scheduler, the node agent (or a kubelet), the device plugin, a pod that uses a card."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from labs import config
+
+pytestmark = pytest.mark.integration
+
+Kubectl = Callable[..., str]
+
+NAMESPACE = "gpu-system"
+LABEL = "app.kubernetes.io/name=gpu-simulator"
+NODES = [node for cluster in config.topology() if cluster.name == "gpu" for node in cluster.nodes if node.gpu]
+TOTAL = sum(node.gpu.count for node in NODES if node.gpu)
+LAST = NODES[-1].name
+"""The node whose cards are broken."""
+TEST = "test-gpus"
+"""Namespace of the pods these tests make."""
+
+WORK = """
+import asyncio, aiohttp, json, os
+socket = os.path.realpath(os.environ["GPU_SIMULATOR_SOCKET"])
+uuid = os.environ["NVIDIA_VISIBLE_DEVICES"]
+work = {"pod": "worker", "prefill_tokens": 100, "decode_tokens": 8, "weights_bytes": 16 * 10**9, "kv_cache_bytes": 10**9,
+        "running": 4, "seconds": 0.1}
+async def main():
+    async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(socket)) as http:
+        while True:
+            async with http.post(f"http://gpu/v1/gpus/{uuid}/work", json=work) as response:
+                print(json.dumps(await response.json()), flush=True)
+            await asyncio.sleep(0.1)
+asyncio.run(main())
+"""
+"""Uses the container's card without end and prints each answer of the work socket."""
+SLEEP = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done")
+SCRAPE = """
+import os, urllib.request
+address = os.environ.get("BIND_ADDRESS", "127.0.0.1")
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+print(opener.open(f"http://{address}:9400/metrics").read().decode())
+"""
+
+
+def eventually(look: Callable[[], Any], expected: Any, seconds: float) -> None:
+    """Look again until it is as expected; fail with what was found last."""
+    end = time.monotonic() + seconds
+    while (found := look()) != expected and time.monotonic() < end:
+        time.sleep(0.5)
+    assert found == expected
+
+
+class GpuCluster:
+    """What these tests ask of the cluster ``gpu``, by kubectl alone."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self.run = kubectl
+
+    def get(self, *words: str) -> Any:
+        return json.loads(self.run("gpu", "get", *words, "-o", "json"))
+
+    def gpus(self, field: str) -> dict[str, str]:
+        """``capacity`` or ``allocatable`` of each GPU node."""
+        return {node.name: self.get("node", node.name)["status"][field].get("nvidia.com/gpu", "0") for node in NODES}
+
+    def free(self) -> int:
+        """Cards no pod holds."""
+        pods = [pod for pod in self.get("pods", "-A")["items"] if pod["status"]["phase"] in ("Pending", "Running")]
+        held = [
+            int(container.get("resources", {}).get("limits", {}).get("nvidia.com/gpu", 0))
+            for pod in pods
+            if pod["spec"].get("nodeName")
+            for container in pod["spec"]["containers"]
+        ]
+        return TOTAL - sum(held)
+
+    def simulator(self, node: str) -> str:
+        """The simulator's pod on ``node``."""
+        (pod,) = self.get("pods", "-n", NAMESPACE, "-l", LABEL, "--field-selector", f"spec.nodeName={node}")["items"]
+        return pod["metadata"]["name"]
+
+    def ctl(self, node: str, *words: str) -> Any:
+        command = (
+            "exec",
+            "-n",
+            NAMESPACE,
+            self.simulator(node),
+            "--",
+            "python",
+            "-m",
+            "labs.pods",
+            "gpu-simulator",
+            "ctl",
+            *words,
+        )
+        return json.loads(self.run("gpu", *command))
+
+    def metrics(self, node: str) -> str:
+        return self.run("gpu", "exec", "-n", NAMESPACE, self.simulator(node), "--", "python", "-c", SCRAPE)
+
+    def restart(self, node: str) -> None:
+        """Replace the simulator's pod of ``node``."""
+        self.run("gpu", "delete", "pod", "-n", NAMESPACE, self.simulator(node), "--timeout=30s")
+        self.run("gpu", "rollout", "status", "-n", NAMESPACE, "daemonset/gpu-simulator", "--timeout=60s")
+
+    def start(
+        self, name: str, node: str | None = None, command: tuple[str, ...] = SLEEP, resource: str = "nvidia.com/gpu"
+    ) -> None:
+        """A pod that holds one card, or one ``resource``."""
+        container = {
+            "name": "main",
+            "image": "boring-ops-lab/lab:dev",
+            "imagePullPolicy": "IfNotPresent",
+            "command": list(command),
+            "resources": {"limits": {resource: "1"}},
+        }
+        spec = {
+            "containers": [container],
+            "terminationGracePeriodSeconds": 1,
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        } | ({"nodeSelector": {"kubernetes.io/hostname": node}} if node else {})
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": TEST}, "spec": spec}
+        self.run("gpu", "apply", "-f", "-", input=json.dumps(pod))
+
+    def phases(self) -> list[str]:
+        return sorted(pod["status"]["phase"] for pod in self.get("pods", "-n", TEST)["items"])
+
+    def wait_ready(self, name: str) -> None:
+        self.run("gpu", "wait", "-n", TEST, f"pod/{name}", "--for=condition=Ready", "--timeout=30s")
+
+
+@pytest.fixture(scope="module")
+def gpu(lab_up: object, kubectl: Kubectl) -> GpuCluster:
+    """The cluster with the simulators on it."""
+    cluster = GpuCluster(kubectl)
+    kubectl("gpu", "apply", "-k", str(config.MANIFESTS / "gpu-simulator"))
+    kubectl("gpu", "rollout", "status", "-n", NAMESPACE, "daemonset/gpu-simulator", "--timeout=60s")
+    eventually(lambda: cluster.gpus("allocatable"), {node.name: str(node.gpu.count) for node in NODES if node.gpu}, 30)
+    return cluster
+
+
+@pytest.fixture(autouse=True, scope="module")
+def namespace_of_pods(gpu: GpuCluster) -> Iterator[None]:
+    gpu.run("gpu", "create", "namespace", TEST)
+    # Pods are refused until the controller has made the namespace's service account.
+    gpu.run("gpu", "wait", "--for=create", "serviceaccount/default", "--namespace", TEST, "--timeout=20s")
+    yield
+    gpu.run("gpu", "delete", "namespace", TEST, "--wait=false")
+
+
+@pytest.fixture(autouse=True)
+def fresh(gpu: GpuCluster, namespace_of_pods: None) -> Iterator[None]:
+    """After each test no pods of it and healthy cards."""
+    yield
+    gpu.run("gpu", "delete", "pods", "--all", "-n", TEST, "--timeout=40s")
+    for card in gpu.ctl(LAST, "list", "--json"):
+        for fault in card["faults"]:
+            gpu.ctl(LAST, "fault", "heal", "--gpu", str(card["index"]), "--fault", fault)
+
+
+def test_each_gpu_node_offers_its_cards(gpu: GpuCluster) -> None:
+    assert gpu.gpus("capacity") == {node.name: str(node.gpu.count) for node in NODES if node.gpu}
+
+
+def test_one_pod_more_than_cards_stays_pending(gpu: GpuCluster) -> None:
+    free = gpu.free()
+    for number in range(free + 1):
+        gpu.start(f"p{number}")
+    eventually(gpu.phases, ["Pending"] + ["Running"] * free, 40)
+    (pending,) = [pod for pod in gpu.get("pods", "-n", TEST)["items"] if pod["status"]["phase"] == "Pending"]
+    (scheduled,) = [one for one in pending["status"]["conditions"] if one["type"] == "PodScheduled"]
+    assert scheduled["reason"] == "Unschedulable"
+    assert "Insufficient nvidia.com/gpu" in scheduled["message"]
+    running = next(pod for pod in gpu.get("pods", "-n", TEST)["items"] if pod["status"]["phase"] == "Running")
+    gpu.run("gpu", "delete", "pod", "-n", TEST, running["metadata"]["name"])
+    eventually(gpu.phases, ["Running"] * free, 20)
+
+
+def test_a_card_off_the_bus_is_taken_out_and_comes_back(gpu: GpuCluster) -> None:
+    gpu.start("holder", node=LAST)
+    gpu.wait_ready("holder")
+    uuid = gpu.run("gpu", "exec", "-n", TEST, "holder", "--", "sh", "-c", "echo $NVIDIA_VISIBLE_DEVICES").strip()
+    before = gpu.ctl(LAST, "list", "--json")
+    count = len(before)
+    assert uuid in [card["uuid"] for card in before], "the container has a card of its node"
+
+    gpu.ctl(LAST, "fault", "inject", "--gpu", uuid, "--fault", "xid79")
+    eventually(lambda: gpu.gpus("allocatable")[LAST], str(count - 1), 15)
+    assert gpu.gpus("capacity")[LAST] == str(count)
+    xid, count_of_xids = [line for line in gpu.metrics(LAST).splitlines() if uuid in line]
+    assert count_of_xids.startswith("DCGM_EXP_XID_ERRORS_COUNT{")
+    assert xid.startswith("DCGM_FI_DEV_XID_ERRORS{") and xid.endswith(" 79")
+    eventually(lambda: _health(gpu, "holder"), [(uuid, "Unhealthy")], 10)
+    assert gpu.phases() == ["Running"], "the pod on the card is left alone"
+
+    gpu.ctl(LAST, "fault", "heal", "--gpu", uuid, "--fault", "xid79")
+    eventually(lambda: gpu.gpus("allocatable")[LAST], str(count), 15)
+    eventually(lambda: _health(gpu, "holder"), [(uuid, "Healthy")], 10)
+
+
+def _health(gpu: GpuCluster, pod: str) -> list[tuple[str, str]]:
+    """Device and health as the pod's status has them."""
+    (container,) = gpu.get("pod", "-n", TEST, pod)["status"]["containerStatuses"]
+    resources = [one for entry in container.get("allocatedResourcesStatus", []) for one in entry["resources"]]
+    return [(one["resourceID"], one["health"]) for one in resources]
+
+
+def test_metrics_move_with_work_and_carry_the_pod(gpu: GpuCluster) -> None:
+    gpu.start("worker", node=LAST, command=("python", "-c", WORK))
+    gpu.wait_ready("worker")
+    eventually(lambda: float(_of_pod(gpu.metrics(LAST), "DCGM_FI_DEV_GPU_UTIL").split()[-1]) > 10, True, 10)
+    page = gpu.metrics(LAST)
+    assert 'container="main",namespace="test-gpus",pod="worker"' in _of_pod(page, "DCGM_FI_DEV_GPU_UTIL")
+    assert float(_of_pod(page, "DCGM_FI_DEV_POWER_USAGE").split()[-1]) > 70
+    assert float(_of_pod(page, "DCGM_FI_DEV_FB_USED").split()[-1]) > 15_000
+    gpu.run("gpu", "delete", "pod", "worker", "-n", TEST, "--timeout=20s")
+    eventually(lambda: 'pod="worker"' in gpu.metrics(LAST), False, 5)
+
+
+def _of_pod(page: str, name: str) -> str:
+    (line,) = [line for line in page.splitlines() if line.startswith(name + "{") and 'pod="worker"' in line]
+    return line
+
+
+def test_an_overheated_card_slows_its_user_but_stays_healthy(gpu: GpuCluster) -> None:
+    gpu.start("worker", node=LAST, command=("python", "-c", WORK))
+    gpu.wait_ready("worker")
+    (card,) = [card for card in gpu.ctl(LAST, "list", "--json") if card["pods"] == ["worker"]]
+    assert card["pace"] == 1
+    gpu.ctl(LAST, "fault", "inject", "--gpu", card["uuid"], "--fault", "overheat")
+    eventually(lambda: _last_answer(gpu)["pace"] < 0.5, True, 15)
+    assert _last_answer(gpu)["state"] == "ok"
+    events = int(_of_pod(gpu.metrics(LAST), "DCGM_FI_DEV_CLOCKS_EVENT_REASONS").split()[-1])
+    assert events & 0x20
+    assert gpu.gpus("allocatable")[LAST] == gpu.gpus("capacity")[LAST]
+
+
+def _last_answer(gpu: GpuCluster) -> Any:
+    return json.loads(gpu.run("gpu", "logs", "-n", TEST, "worker", "--tail=1"))
+
+
+def test_a_pod_sees_its_card_as_with_nvidia_smi(gpu: GpuCluster) -> None:
+    gpu.start("worker")
+    gpu.wait_ready("worker")
+    inside = ("exec", "-n", TEST, "worker", "--")
+    assert gpu.run("gpu", *inside, "nvidia-smi").count("NVIDIA A100-SXM4-80GB") == 1
+    uuid = gpu.run("gpu", *inside, "sh", "-c", "echo $NVIDIA_VISIBLE_DEVICES").strip()
+    assert gpu.run("gpu", *inside, "nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader").strip() == uuid
+    assert f"<uuid>{uuid}</uuid>" in gpu.run("gpu", *inside, "/usr/bin/nvidia-smi", "-q", "-x")
+
+
+def test_a_fault_of_the_card_outlives_the_simulators_pod(gpu: GpuCluster) -> None:
+    gpu.ctl(LAST, "fault", "inject", "--gpu", "0", "--fault", "xid79")
+    gpu.ctl(LAST, "fault", "inject", "--gpu", "1", "--fault", "xid31")
+    gpu.restart(LAST)
+    assert [card["faults"] for card in gpu.ctl(LAST, "list", "--json")][:2] == [["xid79"], []]
+    eventually(lambda: gpu.gpus("allocatable")[LAST], "3", 15)
+    gpu.ctl(LAST, "fault", "heal", "--gpu", "0", "--fault", "xid79")
+    eventually(lambda: gpu.gpus("allocatable")[LAST], "4", 15)
+
+
+def test_a_plugin_that_is_gone_takes_the_cards_with_it_and_brings_them_back(gpu: GpuCluster) -> None:
+    gpu.ctl(LAST, "fault", "inject", "--fault", "plugin-crash")
+    eventually(lambda: (gpu.gpus("capacity")[LAST], gpu.gpus("allocatable")[LAST]), ("4", "0"), 15)
+    gpu.ctl(LAST, "fault", "heal", "--fault", "plugin-crash")
+    eventually(lambda: gpu.gpus("allocatable")[LAST], "4", 15)
+
+
+def test_a_refused_allocation_fails_the_pod_at_admission(gpu: GpuCluster) -> None:
+    gpu.ctl(LAST, "fault", "inject", "--fault", "allocate-error")
+    gpu.start("worker", node=LAST)
+    eventually(gpu.phases, ["Failed"], 15)
+    status = gpu.get("pod", "-n", TEST, "worker")["status"]
+    assert status["reason"] == "UnexpectedAdmissionError" and "Allocate failed due to" in status["message"]
+    gpu.ctl(LAST, "fault", "heal", "--fault", "allocate-error")
+
+
+@pytest.mark.parametrize(
+    ("settings", "resource", "count", "label"),
+    [
+        ("time-slicing", "nvidia.com/gpu.shared", "16", ("nvidia.com/gpu.sharing-strategy", "time-slicing")),
+        ("mig", "nvidia.com/mig-1g.10gb", "4", ("nvidia.com/mig.strategy", "mixed")),
+    ],
+)
+def test_cards_are_shared_as_the_nodes_label_says(
+    gpu: GpuCluster, settings: str, resource: str, count: str, label: tuple[str, str]
+) -> None:
+    chosen = "nvidia.com/device-plugin.config"
+    try:
+        gpu.run("gpu", "label", "node", LAST, f"{chosen}={settings}")
+        gpu.restart(LAST)
+        eventually(lambda: gpu.get("node", LAST)["status"]["allocatable"].get(resource), count, 15)
+        assert gpu.get("node", LAST)["metadata"]["labels"][label[0]] == label[1]
+        for name in ("worker", "neighbour"):
+            gpu.start(name, node=LAST, resource=resource)
+            gpu.wait_ready(name)
+        seen = gpu.run("gpu", "exec", "-n", TEST, "worker", "--", "nvidia-smi", "-L")
+        uuid = gpu.run("gpu", "exec", "-n", TEST, "worker", "--", "sh", "-c", "echo $NVIDIA_VISIBLE_DEVICES").strip()
+        assert f"(UUID: {uuid})" in seen and "::" not in uuid
+        assert 'pod="neighbour"' in gpu.metrics(LAST)
+    finally:
+        gpu.run("gpu", "delete", "pods", "--all", "-n", TEST, "--timeout=30s")
+        gpu.run("gpu", "label", "node", LAST, f"{chosen}-")
+        gpu.restart(LAST)
+        eventually(lambda: gpu.gpus("allocatable")[LAST], "4", 15)
+
+
+def test_an_unknown_fault_is_refused_with_those_there_are(gpu: GpuCluster) -> None:
+    with pytest.raises(Exception, match="overheat, power-cap"):
+        gpu.ctl(NODES[0].name, "fault", "inject", "--gpu", "0", "--fault", "meltdown")

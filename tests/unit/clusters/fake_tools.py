@@ -1,0 +1,223 @@
+"""docker, kind, k3d and kubectl for tests: one program under four names, with an engine that is a JSON file.
+
+What it prints was recorded from Docker 20.10 and 28.2, kind 0.33 and k3d 5.8. It takes the command lines that the lab may use
+and refuses every other, as the real ones would. Behaviour comes from the file's ``mode``: ``absent``, ``denied``, ``small``
+(engines), ``fail`` and ``hang`` (beginnings of command lines that fail, or that never end after they made their containers).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+
+STATE = os.environ["FAKE_TOOLS"]
+ABSENT = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+DENIED = (
+    "permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: "
+    'Get "http://%2Fvar%2Frun%2Fdocker.sock/v1.50/version": dial unix /var/run/docker.sock: connect: permission denied'
+)
+VERSION = {"Client": {"Version": "28.2.2", "ApiVersion": "1.50"}, "Server": {"Version": "28.2.2", "Os": "linux", "Arch": "amd64"}}
+INFO = {"NCPU": 2, "CgroupVersion": "2", "OperatingSystem": "Docker Desktop", "OSType": "linux", "Architecture": "x86_64"}
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters:
+- name: {key}
+  cluster: {{server: 'https://127.0.0.1:4{port}', certificate-authority-data: '{name}'}}
+contexts:
+- name: {key}
+  context: {{cluster: {key}, user: {user}}}
+current-context: {key}
+users:
+- name: {user}
+  user: {{client-key-data: '{name}'}}
+"""
+NODES = {
+    "kind": {"control-plane": ["control-plane"], "worker": ["worker", "worker2"]},
+    "k3d": {"server": ["server-0"], "agent": ["agent-0", "agent-1"]},
+}
+
+
+class Engine:
+    """The JSON file, held while one command looks at it or changes it."""
+
+    def __enter__(self) -> Engine:
+        self.file = open(STATE, "r+")
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        self.data = json.load(self.file)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        json.dump(self.data, self.file)
+        self.file.close()
+
+
+def fail(message: str, code: int = 1) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
+
+
+def docker(engine: Engine, words: list[str]) -> None:
+    data = engine.data
+    match words:
+        case ["version", "--format", "{{json .}}"]:
+            print(json.dumps(VERSION | {"Client": VERSION["Client"] | {"ApiVersion": data["api"]}}))
+        case ["info", "--format", "{{json .}}"]:
+            print(json.dumps(INFO | {"MemTotal": (2 if "small" in data["mode"] else 8) * 1024**3}))
+        case ["network", "ls", "--format", '{{.Name}}\t{{.Label "boring-ops-lab/checkout"}}']:
+            for name, network in {"bridge": {"labels": {}}, **data["networks"]}.items():
+                print(f"{name}\t{network['labels'].get('boring-ops-lab/checkout', '')}")
+        case ["network", "inspect", "bridge", "--format", '{{index .Options "com.docker.network.driver.mtu"}}']:
+            print("1450")
+        case ["network", "create", "--driver", "bridge", "--opt", "com.docker.network.driver.mtu=1450", *rest]:
+            *labels, name = [word for word in rest if word != "--label"]
+            data["networks"][name] = {"labels": dict(label.split("=", 1) for label in labels)}
+        case ["network", "inspect", name] if name in data["networks"]:
+            print(json.dumps([{"Name": name, "IPAM": {"Config": [{"Subnet": data["subnet"]}, {"Subnet": "fc00:f853::/64"}]}}]))
+        case ["network", "rm", name] if name in data["networks"]:
+            del data["networks"][name]
+        case ["container", "ls", "--all", "--quiet", "--no-trunc", "--filter", label]:
+            key = label.removeprefix("label=")
+            print("\n".join(name for name, row in data["containers"].items() if key in row["Config"]["Labels"]))
+        case ["container", "inspect", *names]:
+            print(json.dumps([data["containers"][name] for name in names]))
+        case ["container", "start" | "stop" as verb, *names]:
+            for name in names:
+                data["containers"][name]["State"] = state(verb == "start")
+        case ["image", "ls", "--quiet", name]:
+            print("0123456789ab" if name in data["images"] else "")
+        case ["image", "save", "--platform", "linux/amd64", *rest] if data["api"] >= "1.48":
+            docker(engine, ["image", "save", *rest])
+        case ["image", "save", "--output", path, *names] if set(names) <= set(data["images"]) and names:
+            open(path, "w").write(" ".join(names))  # noqa: SIM115
+        case ["build", "--tag", name, *_]:
+            data["images"].append(name)
+        case ["exec", name, "sh", "-c", script] if name in data["containers"]:
+            for command in script.split(" && "):
+                _, _, replace, pods, via, address = command.split()
+                assert (replace, via) == ("replace", "via")
+                data["routes"].append([name, pods, address])
+        case _:
+            fail(f"docker: unknown command line: {words}", 125)
+
+
+def state(runs: bool) -> dict[str, object]:
+    return {"Status": "running" if runs else "exited", "ExitCode": 0 if runs else 137}
+
+
+def make(engine: Engine, tool: str, cluster: str, network: str) -> None:
+    """The containers of a new cluster."""
+    keys = {"kind": ("io.x-k8s.kind.cluster", "io.x-k8s.kind.role"), "k3d": ("k3d.cluster", "k3d.role")}[tool]
+    for role, suffixes in NODES[tool].items():
+        for suffix in suffixes:
+            name = f"{'k3d-' if tool == 'k3d' else ''}{cluster}-{suffix}"
+            engine.data["containers"][name] = {
+                "Name": f"/{name}", "RestartCount": 0, "State": state(True),
+                "Config": {"Labels": {keys[0]: cluster, keys[1]: role}},
+                "NetworkSettings": {"Networks": {network: {"IPAddress": f"172.18.0.{len(engine.data['containers']) + 2}"}}},
+            }  # fmt: skip
+
+
+def remove(engine: Engine, cluster: str) -> None:
+    rows = engine.data["containers"]
+    engine.data["containers"] = {name: row for name, row in rows.items() if cluster not in row["Config"]["Labels"].values()}
+
+
+def kubeconfig(tool: str, name: str) -> None:
+    key = f"{tool}-{name}"
+    print(KUBECONFIG.format(key=key, name=name, port=len(name) * 111, user=key if tool == "kind" else f"admin@{key}"))
+
+
+def kind(engine: Engine, words: list[str]) -> None:
+    match words:
+        case ["version"]:
+            print(f"kind v{engine.data['kind']} go1.26.8 linux/amd64")
+        case ["create", "cluster", "--name", name, "--config", path, "--wait=120s"] if os.path.exists(path):
+            print(f'Creating cluster "{name}" ...\n • Ensuring node image (kindest/node:v1.37.0) 🖼  ...', file=sys.stderr)
+            make(engine, "kind", name, os.environ["KIND_EXPERIMENTAL_DOCKER_NETWORK"])
+            print(f' ✓ Preparing nodes 📦 📦 📦  \nSet kubectl context to "kind-{name}"', file=sys.stderr)
+        case ["delete", "cluster", "--name", name]:
+            remove(engine, name)
+            print(f'Deleting cluster "{name}" ...', file=sys.stderr)
+        case ["get", "kubeconfig", "--name", name]:
+            kubeconfig("kind", name)
+        case ["load", "image-archive", "--name", name, archive] if os.path.exists(archive):
+            engine.data["loaded"].append([name, open(archive).read()])  # noqa: SIM115
+        case _:
+            fail(f"ERROR: unknown command line: {words}")
+
+
+def k3d(engine: Engine, words: list[str]) -> None:
+    match words:
+        case ["version"]:
+            print("k3d version v5.8.3\nk3s version v1.31.5-k3s1 (default)")
+        case ["cluster", "create", "--config", path] if os.path.exists(path):
+            name = os.path.basename(path).removesuffix(".yaml")
+            print("\x1b[36mINFO\x1b[0m[0000] Prep: Network                                ")
+            make(engine, "k3d", name, "boring-ops-lab")
+        case ["cluster", "delete", name]:
+            remove(engine, name)
+        case ["cluster", "start" | "stop" as verb, name]:
+            for row in engine.data["containers"].values():
+                if row["Config"]["Labels"].get("k3d.cluster") == name:
+                    row["State"] = state(verb == "start")
+        case ["kubeconfig", "get", name]:
+            kubeconfig("k3d", name)
+        case ["image", "import", "--cluster", name, archive] if os.path.exists(archive):
+            engine.data["loaded"].append([name, open(archive).read()])  # noqa: SIM115
+        case _:
+            fail(f"FATA[0000] unknown command line: {words}")
+
+
+def kubectl(engine: Engine, words: list[str]) -> None:
+    context = next(word.removeprefix("--context=") for word in words if word.startswith("--context="))
+    match [word for word in words if not word.startswith(("--kubeconfig", "--context"))]:
+        case ["get", "--raw", "/readyz"]:
+            print("ok", end="")
+        case ["wait", "--for=condition=Ready", "node", "--all", _]:
+            pass
+        case ["get", "nodes", "--output=json"]:
+            rows = [row for row in engine.data["containers"].values() if context in row["Config"]["Labels"].values()]
+            print(json.dumps({"items": [kubernetes_node(context, i, row) for i, row in enumerate(rows)]}))
+        case ["apply", "-k" | "-f", path]:
+            engine.data["applied"].append([context, os.path.basename(path)])
+        case ["rollout", "status", deployment, namespace, _]:
+            print(f"{deployment} {namespace} successfully rolled out")
+        case _:
+            fail(f"error: unknown command line: {words}")
+
+
+def kubernetes_node(context: str, index: int, row: dict[str, object]) -> dict[str, object]:
+    address = row["NetworkSettings"]["Networks"]["boring-ops-lab"]["IPAddress"]  # type: ignore[index]
+    second = {"app": 10, "gpu": 20}[context]
+    return {
+        "metadata": {"name": str(row["Name"]).lstrip("/")},
+        "spec": {"podCIDR": f"10.{second}.{index}.0/24"},
+        "status": {"addresses": [{"type": "InternalIP", "address": address}]},
+    }
+
+
+def main() -> None:
+    tool, words = os.path.basename(sys.argv[0]), sys.argv[1:]
+    line = " ".join([tool, *words])
+    with Engine() as engine:
+        engine.data["calls"].append([tool, *words])
+        mode = engine.data["mode"]
+        if tool == "docker" and ("absent" in mode or "denied" in mode):
+            if words[:1] == ["version"]:
+                print(json.dumps(VERSION | {"Server": None}))
+            fail(ABSENT if "absent" in mode else DENIED)
+        if any(line.startswith(beginning) for beginning in mode.get("fail", [])):
+            fail(mode.get("says", "ERROR: failed to create cluster: boom"))
+        {"docker": docker, "kind": kind, "k3d": k3d, "kubectl": kubectl}[tool](engine, words)
+    if any(line.startswith(beginning) for beginning in mode.get("hang", [])):
+        time.sleep(600)

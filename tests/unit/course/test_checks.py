@@ -1,0 +1,90 @@
+"""``lab.check``: what passes, what fails, and what a failing one says."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import pytest
+
+from labs.course import checks
+from labs.course.checks import Check, Finding, Report, Result, run_one, select
+from labs.course.execute import CHECK_MIME
+from labs.course.notebooks import all_notebooks
+from labs.errors import CheckFailed, NotFound, TimedOut
+
+LAB = cast("Any", None)
+
+
+def make(look: Any, within: float = 0) -> Check:
+    return Check("42.1", "it is so", "type this", within, look)
+
+
+def test_a_true_finding_passes() -> None:
+    result = run_one(LAB, make(lambda lab: Finding(True, "so")))
+    assert result == Result("42.1", "it is so", True, "so", "type this")
+
+
+def test_a_false_finding_fails_with_what_was_found() -> None:
+    result = run_one(LAB, make(lambda lab: Finding(False, "not so")))
+    assert not result.passed
+    assert str(Report([result])).splitlines() == ["✗ 42.1 expected: it is so", "     found: not so", "       try: type this"]
+
+
+def test_it_waits_until_it_becomes_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "POLL", 0.01)
+    started = time.monotonic()
+    result = run_one(LAB, make(lambda lab: Finding(time.monotonic() > started + 0.05, "late"), within=5))
+    assert result.passed
+
+
+def test_an_error_of_the_lab_is_a_finding_not_a_traceback() -> None:
+    def look(lab: Any) -> Finding:
+        raise TimedOut("the API server did not answer")
+
+    assert run_one(LAB, make(look)).found == "the API server did not answer"
+
+
+def test_a_mistake_in_a_check_is_not_hidden() -> None:
+    def look(lab: Any) -> Finding:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_one(LAB, make(look))
+
+
+def test_run_check_raises_with_the_first_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = make(lambda lab: Finding(False, "not so"))
+    monkeypatch.setattr(checks, "select", lambda id: [bad])
+    with pytest.raises(CheckFailed) as caught:
+        checks.run_check(LAB, "42")
+    assert caught.value.fix == "type this"
+
+
+def test_an_unknown_check_lists_the_known() -> None:
+    with pytest.raises(NotFound) as caught:
+        select("77.7")
+    assert "01.1" in caught.value.known
+
+
+def test_one_id_or_a_whole_notebook() -> None:
+    assert [check.id for check in select("01.2")] == ["01.2"]
+    assert len(select("01")) > 1
+
+
+def test_every_notebook_has_a_check() -> None:
+    numbers = {notebook.number for notebook in all_notebooks()}
+    assert numbers == {id.split(".")[0] for id in checks.registered()}
+
+
+def test_two_checks_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"two checks are called 01\.1"):
+        checks.check("01.1", "x", hint="y")(lambda lab: Finding(True, ""))
+
+
+def test_a_report_tells_programs_and_people() -> None:
+    report = Report([Result("42.1", "a < b", True, "so", "")])
+    bundle = report._repr_mimebundle_()
+    assert bundle[CHECK_MIME][0]["passed"] is True
+    assert "a &lt; b" in bundle["text/html"]
+    assert bundle["text/plain"] == "✓ 42.1 a < b"

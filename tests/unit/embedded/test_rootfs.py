@@ -1,0 +1,88 @@
+"""Paths of a container's own file system, rewritten to the folder that stands for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labs.embedded.node.rootfs import TERMINATION_LOG, PathMap, build_root, mounted_paths
+
+ROOT = Path("/lab root/c")
+NAME = st.text("abcdefgh0123456789_-", min_size=1, max_size=6)
+MOUNT = st.lists(NAME, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
+
+
+@pytest.mark.parametrize(
+    ("text", "rewritten"),
+    [
+        ("/etc/conf", "ROOT/etc/conf"),
+        ("/etc/conf/a.yaml", "ROOT/etc/conf/a.yaml"),
+        ("--config=/etc/conf/a", "--config=ROOT/etc/conf/a"),
+        ("cat /etc/conf/a; ls '/etc/conf'", "cat ROOT/etc/conf/a; ls 'ROOT/etc/conf'"),
+        ("/bin:/etc/conf:/usr", "/bin:ROOT/etc/conf:/usr"),
+        ("unix:///etc/conf/s.sock", "unix://ROOT/etc/conf/s.sock"),
+        ("see /etc/conf.", "see ROOT/etc/conf."),
+        ("echo x >/etc/conf", "echo x >ROOT/etc/conf"),
+        # Not the mount: a longer name, another folder's part, a host's path.
+        ("/etc/config", "/etc/config"),
+        ("/etc/conf.d/x", "/etc/conf.d/x"),
+        ("/etc/conf-old", "/etc/conf-old"),
+        ("/usr/etc/conf", "/usr/etc/conf"),
+        ("$HOME/etc/conf", "$HOME/etc/conf"),
+        ("../etc/conf", "../etc/conf"),
+        ("http://host/etc/conf", "http://host/etc/conf"),
+    ],
+)
+def test_what_is_a_mounted_path(text: str, rewritten: str) -> None:
+    assert PathMap(ROOT, ["/etc/conf"]).rewrite(text) == rewritten.replace("ROOT", str(ROOT))
+
+
+@given(MOUNT, st.lists(NAME, max_size=3))
+def test_every_path_below_a_mount_is_rewritten_once(mount: str, below: list[str]) -> None:
+    path = "/".join([mount, *below])
+    paths = PathMap(ROOT, [mount])
+    assert paths.rewrite(path) == f"{ROOT}{path}"
+    assert paths.rewrite(f"--file={path} {path}") == f"--file={ROOT}{path} {ROOT}{path}"
+    assert paths.inside(path) == Path(paths.rewrite(path))
+
+
+@given(st.lists(MOUNT, min_size=1, max_size=4), MOUNT)
+def test_other_paths_stay(mounts: list[str], path: str) -> None:
+    below_one = any(path == mount or path.startswith(mount + "/") for mount in mounts)
+    assert PathMap(ROOT, mounts).rewrite(path) == (f"{ROOT}{path}" if below_one else path)
+
+
+@given(st.text(), st.lists(MOUNT, max_size=3))
+def test_text_without_a_slash_is_never_touched(text: str, mounts: list[str]) -> None:
+    plain = text.replace("/", "")
+    assert PathMap(ROOT, mounts).rewrite(plain) == plain
+
+
+def test_a_mount_on_the_root_or_with_a_trailing_slash() -> None:
+    assert PathMap(ROOT, ["/"]).rewrite("/bin/sh") == "/bin/sh"
+    assert PathMap(ROOT, ["/data/"]).rewrite("/data/x") == f"{ROOT}/data/x"
+
+
+def test_mounted_paths_hold_the_containers_own_folders() -> None:
+    container = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    assert mounted_paths(container, ["/run/gpu"]) == ["/v", "/run/gpu", "/tmp", TERMINATION_LOG]
+    assert "/my/log" in mounted_paths({"terminationMessagePath": "/my/log"})
+
+
+def test_a_root_is_fresh_and_nested_mounts_land_inside(tmp_path: Path) -> None:
+    root, outer, inner = tmp_path / "root", tmp_path / "outer", tmp_path / "inner"
+    for folder in (outer, inner):
+        folder.mkdir()
+    (outer / "kept").write_text("x")
+    mounts = [("/data/deep", inner), ("/data", outer), ("/tmp", inner)]
+    build_root(root, mounts, TERMINATION_LOG)
+    (root / "left-over").write_text("")
+    (inner / "written").write_text("y")
+    build_root(root, mounts, TERMINATION_LOG)
+    assert not (root / "left-over").exists()
+    assert (root / "data" / "kept").read_text() == "x"
+    assert (root / "data" / "deep" / "written").read_text() == (root / "tmp" / "written").read_text() == "y"
+    assert (root / TERMINATION_LOG.lstrip("/")).read_text() == ""

@@ -1,0 +1,68 @@
+"""Clusters that remember what was done to them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labs.clusters.base import Capabilities
+from labs.faults.injectors.base import Scene
+from labs.faults.journal import Journal
+
+
+@dataclass
+class FakeGpuCluster:
+    """Two nodes with four cards each, driven by the commands ``labs.faults`` sends; ``broken`` makes the next one fail."""
+
+    name: str = "gpu"
+    api: Any = "the gpu cluster's client"
+    faults: set[tuple[str, int, str]] = field(default_factory=set)
+    busy: dict[tuple[str, int], str] = field(default_factory=lambda: {("gpu-worker2", 3): "ml/model-server-0"})
+    broken: Exception | type[BaseException] | None = None
+
+    def kubectl(self, *words: str, input: str | None = None, timeout: float = 60) -> str:
+        node, command = words[3].removeprefix("simulator-"), words[words.index("ctl") + 1 :]
+        if command == ("list", "--json"):
+            return json.dumps([{"index": n, "pods": [p] if (p := self.busy.get((node, n))) else []} for n in range(4)])
+        if self.broken is not None and command[1] == "inject":
+            raise self.broken
+        _, action, _, gpu, _, fault = command
+        change = self.faults.add if action == "inject" else self.faults.discard
+        change((node, int(gpu), fault))
+        return "{}"
+
+
+@dataclass
+class FakeBackend:
+    name: str = "fake"
+    can: Capabilities = field(default_factory=lambda: Capabilities(False, False, False, False, True))
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeGpuCluster:
+    def pods(api: Any, kind: str, namespace: str, **selectors: str) -> list[dict[str, Any]]:
+        nodes = ("gpu-worker2", "gpu-worker")
+        return [{"metadata": {"name": f"simulator-{node}"}, "spec": {"nodeName": node}} for node in nodes]
+
+    monkeypatch.setattr("labs.kube.select", pods)
+    return FakeGpuCluster()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "state with space" / "faults.json")
+
+
+@pytest.fixture
+def backend() -> FakeBackend:
+    return FakeBackend()
+
+
+@pytest.fixture
+def scene(gpu: FakeGpuCluster, backend: Any) -> Scene:
+    clusters: Any = {"gpu": gpu}
+    return Scene(backend, clusters)

@@ -1,0 +1,212 @@
+"""Injectors that need more than an object: identities, frozen machines, extra objects, killed proxies, overload."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+from cryptography import x509
+
+from labs import config, kube
+from labs.clusters.base import Capabilities
+from labs.errors import NotFound, UsageError
+from labs.faults.catalogue import find
+from labs.faults.injectors import extras, frozen, identity, injector, proxies
+from labs.faults.injectors.base import Scene
+from labs.mesh import certificates
+
+CONTAINERS = Capabilities(True, True, True, True, False)
+
+
+@pytest.fixture
+def cluster(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], dict[str, Any]]:
+    """An API that keeps objects by (kind, name), and controllers that never make anyone wait."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def short(kind: str) -> str:
+        return kind.rpartition("/")[2]
+
+    def apply(api: Any, source: Any, namespace: str = "default") -> None:
+        for item in kube.documents(source):
+            found[item["kind"], item["metadata"]["name"]] = item
+
+    def patch(api: Any, kind: str, name: str, namespace: str | None, body: Any) -> None:
+        for key, value in body.items():
+            found[short(kind), name].setdefault(key, {}).update(value)
+
+    def select(api: Any, kind: str, namespace: str | None = None, **_: Any) -> list[dict[str, Any]]:
+        return [item for (known, _), item in found.items() if known == short(kind)]
+
+    monkeypatch.setattr(kube, "get", lambda api, kind, name, namespace=None: found.get((short(kind), name)))
+    monkeypatch.setattr(kube, "apply", apply)
+    monkeypatch.setattr(kube, "patch", patch)
+    monkeypatch.setattr(kube, "select", select)
+    monkeypatch.setattr(kube, "wait", lambda *words, **options: None)
+    monkeypatch.setattr(
+        kube, "delete", lambda api, kind, name, namespace=None, **_: found.pop((short(kind), name), None) is not None
+    )
+    clusters: Any = scene.clusters
+    clusters["app"] = SimpleNamespace(api="the app cluster's client")
+    return found
+
+
+@pytest.fixture
+def issuer(cluster: dict[tuple[str, str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The mesh's issuer Secret and anchors, as notebook 04 makes them."""
+    monkeypatch.setattr(config, "STATE", tmp_path)
+    rows = {row.name: row for row in certificates.make_certificates(tmp_path / "certs", ["gpu"])}
+    data = {"crt.pem": rows["issuer-gpu"].certificate, "key.pem": rows["issuer-gpu"].key}
+    secret = {"data": {name: base64.b64encode(path.read_bytes()).decode() for name, path in data.items()}}
+    cluster["Secret", "linkerd-identity-issuer"] = secret
+    cluster["ConfigMap", "linkerd-identity-trust-roots"] = {"data": {"ca-bundle.crt": rows["ca"].certificate.read_text()}}
+    return secret
+
+
+def certificate(secret: dict[str, Any]) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["crt.pem"]))
+
+
+def test_an_expired_issuer_is_of_the_same_anchor_and_comes_back(scene: Scene, cluster: Any, issuer: dict[str, Any]) -> None:
+    maker = injector(find("issuer-expired"))
+    before = certificate(issuer)
+    anchors = dict(cluster["ConfigMap", "linkerd-identity-trust-roots"]["data"])
+    memory = maker.remember(scene, {})
+    memory = {key: dict(value) for key, value in memory.items()}
+    maker.inject(scene, {})
+    now = certificate(issuer)
+    assert now.not_valid_after_utc < before.not_valid_after_utc and now.issuer == before.issuer
+    anchor = x509.load_pem_x509_certificate(anchors["ca-bundle.crt"].encode())
+    now.verify_directly_issued_by(anchor)
+    assert cluster["ConfigMap", "linkerd-identity-trust-roots"]["data"] == anchors
+    maker.heal(scene, {}, memory)
+    assert certificate(issuer) == before
+
+
+def test_a_foreign_anchor_signs_its_own_issuer(scene: Scene, cluster: Any, issuer: dict[str, Any]) -> None:
+    maker = identity.ForeignAnchor("app", "shop", "app.kubernetes.io/name=chat", "chat")
+    roots = cluster["ConfigMap", "linkerd-identity-trust-roots"]["data"]
+    memory = {key: dict(value) for key, value in maker.remember(scene, {}).items()}
+    maker.inject(scene, {})
+    foreign = x509.load_pem_x509_certificate(roots["ca-bundle.crt"].encode())
+    certificate(issuer).verify_directly_issued_by(foreign)
+    assert roots != memory["anchors"]
+    maker.heal(scene, {}, memory)
+    assert roots == memory["anchors"] and issuer["data"] == memory["issuer"]
+
+
+def test_without_a_mesh_there_is_no_issuer_to_break(scene: Scene, cluster: Any) -> None:
+    with pytest.raises(NotFound, match="linkerd-identity-issuer"):
+        injector(find("issuer-expired")).resolve(scene, {})
+
+
+def test_extra_objects_come_and_go_and_are_not_made_twice(scene: Scene, cluster: Any) -> None:
+    storm = injector(find("admission-storm"))
+    assert storm.resolve(scene, {}) == {}
+    storm.inject(scene, {})
+    assert set(cluster) == {("Namespace", "training"), ("ResourceQuota", "pods"), ("Deployment", "finetune")}
+    with pytest.raises(UsageError, match="namespace training exists already"):
+        storm.resolve(scene, {})
+    storm.heal(scene, {}, {})
+    assert not cluster
+    storm.heal(scene, {}, {})
+
+
+def test_what_is_added_says_that_it_is_the_labs() -> None:
+    for file in extras.FOLDER.glob("*.yaml"):
+        for item in kube.documents(file):
+            ours = item["metadata"].get("labels", {}).get("app.kubernetes.io/part-of") == "boring-ops-lab"
+            assert ours or item["metadata"].get("namespace") == "training", f"{file.name}: {item['kind']}"
+
+
+def test_overload_takes_its_rate_and_leaves_no_job(scene: Scene, cluster: Any) -> None:
+    maker = injector(find("overload"))
+    where = maker.resolve(scene, {"rps": "25"})
+    maker.inject(scene, where)
+    arguments = cluster["Job", "fault-overload"]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert arguments[arguments.index("--rps") + 1] == "25.0"
+    maker.heal(scene, where, {})
+    assert ("Job", "fault-overload") not in cluster
+    for wrong in ("many", "0"):
+        with pytest.raises(UsageError):
+            maker.resolve(scene, {"rps": wrong})
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Process]:
+    """A node: an agent with a pod below it."""
+    code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code]) as agent:
+        process = psutil.Process(agent.pid)
+        while not process.children():
+            pass
+        children = process.children()
+        row = {"name": "gpu/gpu-worker", "pid": agent.pid}
+        monkeypatch.setattr(frozen.control, "status", lambda: {"children": [row, {"name": "etcd", "pid": None}]})
+        monkeypatch.setattr(kube, "wait", lambda *words, **options: None)
+        yield process
+        for found in [process, *children]:
+            found.kill()
+
+
+def until(true: Callable[[], bool]) -> None:
+    """A signal takes effect when the process next runs."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_frozen_node_stops_with_its_pods_and_goes_on(scene: Scene, node: psutil.Process) -> None:
+    maker = injector(find("node-lost"))
+    where = maker.resolve(scene, {})
+    assert where == {"node": "gpu-worker"}
+    (pod,) = node.children()
+    maker.inject(scene, where)
+    until(lambda: {node.status(), pod.status()} == {psutil.STATUS_STOPPED})
+    maker.heal(scene, where, {})
+    until(lambda: psutil.STATUS_STOPPED not in {node.status(), pod.status()})
+    maker.heal(scene, where, {})
+
+
+def test_only_workers_are_lost_and_only_control_planes_go_down(scene: Scene) -> None:
+    with pytest.raises(NotFound, match="there are: gpu-worker, gpu-worker2"):
+        injector(find("node-lost")).resolve(scene, {"node": "gpu-control-plane"})
+    assert injector(find("control-plane-down")).resolve(scene, {}) == {"node": "gpu-control-plane"}
+
+
+def test_where_nodes_are_containers_docker_stops_them(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend: Any = scene.backend
+    backend.can = CONTAINERS
+    ran: list[str] = []
+
+    def run(command: list[str]) -> str:
+        ran.append(" ".join(command))
+        return "true\n"
+
+    monkeypatch.setattr(frozen.shell, "run", run)
+    monkeypatch.setattr(kube, "wait", lambda *words, **options: None)
+    lost, down = injector(find("node-lost")), injector(find("control-plane-down"))
+    lost.inject(scene, {"node": "gpu-worker"})
+    lost.heal(scene, {"node": "gpu-worker"}, {})
+    down.inject(scene, {"node": "gpu-control-plane"})
+    assert ran[0] == "docker pause gpu-worker" and ran[2] == "docker unpause gpu-worker"
+    assert ran[3].startswith("docker exec gpu-control-plane pkill -STOP -x kube-apiserver|")
+
+
+def test_a_containers_processes_are_found_by_their_root() -> None:
+    root = "/pods/0815/containers/linkerd-proxy/root"
+    code = "import time; time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], env={"CONTAINER_ROOT": f"/nodes/n{root}"}) as process:
+        while not (found := proxies.processes_with_root(root)):
+            pass
+        assert [row.pid for row in found] == [process.pid]
+        assert not proxies.processes_with_root("/pods/4711/containers/linkerd-proxy/root")
+        process.kill()

@@ -1,0 +1,36 @@
+"""Codespaces: what its configuration names exists here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+
+from labs.cli import VERBS
+from labs.clusters.backends import BACKENDS
+from labs.config import ROOT
+from labs.setup.tools import TOOLS
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize("moment", ["onCreateCommand", "postStartCommand"])
+def test_its_commands_are_the_labs(settings: dict[str, Any], moment: str) -> None:
+    program, verb, *words = shlex.split(settings[moment])
+    assert (ROOT / program).exists() and verb in VERBS
+    assert {word for word in words if not word.startswith("--")} <= {*TOOLS, *BACKENDS}
+
+
+def test_what_it_opens_is_there(settings: dict[str, Any]) -> None:
+    assert all((ROOT / name).exists() for name in settings["customizations"]["codespaces"]["openFiles"])
+
+
+def test_its_python_is_one_the_lab_runs_on(settings: dict[str, Any]) -> None:
+    version = settings["image"].rpartition(":")[2].split("-")[1]
+    assert tuple(map(int, version.split("."))) >= (3, 11)

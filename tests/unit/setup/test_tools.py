@@ -1,0 +1,58 @@
+"""``lab tools``: verified programs in ``.lab/bin``, from the cache where it has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labs import cli, config, download, releases
+from labs.clusters import backends
+from labs.setup import tools
+from tests.unit.release_site import Site, mirror, path_of
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Site]:
+    monkeypatch.setattr(config, "BIN", tmp_path / "bin")
+    monkeypatch.setattr(backends, "CHOICE", tmp_path / "backend")
+    with mirror(monkeypatch, tmp_path / "cache") as found:
+        for tool in tools.TOOLS:
+            found.publish(releases.asset(tool), f"#!/bin/sh\necho {tool}\n".encode())
+        yield found
+
+
+def test_all_tools_and_a_second_call_asks_nobody(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["tools"]) == 0
+    assert capsys.readouterr().out.split() == [str(config.BIN / tool) for tool in tools.TOOLS]
+    assert (config.BIN / "kind").read_text() == "#!/bin/sh\necho kind\n"
+    site.asked.clear()
+    assert cli.run(["tools", "kind"]) == 0
+    assert site.asked == []
+
+
+def test_the_stand_in_keeps_its_own_linkerd(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    backends.CHOICE.write_text("embedded")
+    assert cli.run(["tools"]) == 0
+    assert sorted(path.name for path in config.BIN.iterdir()) == ["k3d", "kind", "kubectl"]
+
+
+def test_what_is_not_what_was_published_never_gets_into_the_path(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.files[path_of(releases.asset("kind").url)] = b"something else"
+    assert cli.run(["tools", "k3d", "kind"]) == 1
+    assert "is not what was published" in capsys.readouterr().err
+    assert [path.name for path in config.BIN.iterdir()] == ["k3d"], "what came before stays"
+
+
+def test_no_network(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(download, "PAUSES", ())
+    monkeypatch.setenv("LAB_MIRROR", "http://127.0.0.1:9")
+    assert cli.run(["tools", "kind"]) == 1
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_a_tool_nobody_knows(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["tools", "helm"]) == 2
+    assert "lab tools kind k3d linkerd kubectl" in capsys.readouterr().err
+    assert site.asked == []
