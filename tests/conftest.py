@@ -22,6 +22,9 @@ from labs.embedded import control
 settings.register_profile("lab", deadline=None)
 settings.load_profile("lab")
 
+# gRPC's own handlers of fork() abort now and then in a child, and `sh` forks; the child only becomes another program, so that it needs none.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
 # As in a pod: the environment's programs (envoy) are found although nobody has activated it.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 

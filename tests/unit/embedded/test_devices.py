@@ -13,6 +13,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from labs import shell
 from labs.embedded.node.devices import Devices, DeviceService, plugin
 from labs.embedded.node.devices.registration import is_extended_resource
 from labs.embedded.node.model import DeviceError, PodRecord
@@ -103,6 +104,12 @@ async def test_plugin_gone(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     assert side.devices.capacity() == {GPU: 0}
     async with registered(side, "a", "b"):
         assert side.devices.allocatable() == {GPU: 2}
+
+
+async def test_a_command_can_be_run_beside_grpc(side: Side, capfd: pytest.CaptureFixture[str]) -> None:
+    async with registered(side, "a"):
+        assert shell.run(["echo", "done"]).strip() == "done"
+    assert "fork" not in capfd.readouterr().err, "gRPC's handlers of fork() are on: see tests/conftest.py"
 
 
 async def test_allocate_hands_out_each_device_once(side: Side) -> None:
