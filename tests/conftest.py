@@ -6,9 +6,10 @@ import os
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import pytest
@@ -22,19 +23,29 @@ from labs.embedded import control
 settings.register_profile("lab", deadline=None)
 settings.load_profile("lab")
 
-# gRPC's own handlers of fork() abort now and then in a child, and `sh` forks; the child only becomes another program, so that it needs none.
+# gRPC's handlers of fork() abort now and then in the child. `sh` forks, but its child becomes another program and needs none.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 
 # As in a pod: the environment's programs (envoy) are found although nobody has activated it.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 Kubectl = Callable[..., str]
+Found = TypeVar("Found")
 
 
 def lab_command(*args: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run the ``lab`` command of this checkout."""
     command = [sys.executable, "-m", "labs.cli", *args]
     return subprocess.run(command, cwd=config.ROOT, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def eventually(look: Callable[[], Found], seconds: float = 30, *, holds: Callable[[Found], Any] = bool) -> Found:
+    """What ``look()`` finds as soon as that ``holds``; fails after so many seconds with what was found last."""
+    deadline = time.monotonic() + seconds
+    while not holds(found := look()):
+        assert time.monotonic() < deadline, f"after {seconds:g} s still {found!r}"
+        time.sleep(0.25)
+    return found
 
 
 def processes_of(pod: dict[str, Any], container: str) -> list[psutil.Process]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from tests.conftest import eventually
 
 Object = dict[str, Any]
 
@@ -42,13 +43,7 @@ class Pods:
 
     def until(self, name: str, true: Callable[[Object], Any], timeout: float = 30) -> Object:
         """The pod once ``true(pod)``; fails with its status after ``timeout`` seconds."""
-        deadline = time.monotonic() + timeout
-        while True:
-            pod = self.get(name)
-            if true(pod):
-                return pod
-            assert time.monotonic() < deadline, json.dumps(pod["status"], indent=1)
-            time.sleep(0.25)
+        return eventually(lambda: self.get(name), timeout, holds=true)
 
     def events(self, name: str) -> list[tuple[str, str]]:
         """(reason, message) of all events about ``name``, in the order they began."""
@@ -58,10 +53,11 @@ class Pods:
 
     def until_event(self, name: str, reason: str, message: str, timeout: float = 30) -> None:
         """An event with this reason whose message contains ``message``."""
-        deadline = time.monotonic() + timeout
-        while not any(found == reason and message in text for found, text in self.events(name)):
-            assert time.monotonic() < deadline, self.events(name)
-            time.sleep(0.5)
+        eventually(
+            lambda: self.events(name),
+            timeout,
+            holds=lambda seen: any(found == reason and message in text for found, text in seen),
+        )
 
 
 @pytest.fixture

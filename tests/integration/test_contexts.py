@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import yaml
 
 from labs import config
 from labs.lab import Lab
+from tests.conftest import eventually
 from tests.integration import snapshot
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -99,10 +99,7 @@ def test_up_makes_what_it_lists_and_down_removes_just_that(
     assert status["backend"] == "contexts" and {row["state"] for row in status["children"]} == {"ready"}
     down = foreign("down")
     assert down.returncode == 0, down.stderr
-    deadline = time.monotonic() + 30  # a kubelet tells what its nodes offer in its own time
-    while (left := left_behind(before)) and time.monotonic() < deadline:
-        time.sleep(1)
-    assert not left, left
+    eventually(lambda: left_behind(before), holds=lambda left: not left)  # a kubelet tells what its nodes offer in its own time
 
 
 def test_without_a_yes_nothing_is_made(foreign: LabCommand, before: dict[str, object]) -> None:

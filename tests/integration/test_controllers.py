@@ -13,6 +13,7 @@ import pytest
 
 from labs.embedded import control
 from labs.errors import CommandFailed
+from tests.conftest import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -20,14 +21,6 @@ Object = dict[str, Any]
 LOOP = "trap 'exit 0' TERM; while :; do sleep 0.2; done"
 FAMILY = "sh -c 'sh -c \"sleep 600; :\" & wait' & wait"
 """A shell, its child, and a grandchild."""
-
-
-def eventually(found: Callable[[], Any], timeout: float = 30) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (value := found()):
-        assert time.monotonic() < deadline, f"not true after {timeout} s"
-        time.sleep(0.25)
-    return value
 
 
 def template(pods: Any, name: str, script: str, **spec: Any) -> Object:
@@ -146,15 +139,15 @@ def test_an_agent_killed_with_9_takes_its_pods_along_and_brings_them_back(pods: 
     pods.until("once", is_ready)
     ended = pods.until("ended", lambda pod: pod["status"]["phase"] == "Succeeded")
     eventually(lambda: states(pods) == ["running", "terminated"])
-    processes = eventually(lambda: len(found := processes_of(family)) >= 4 and found, 5)
+    processes = eventually(lambda: processes_of(family), 15, holds=lambda found: len(found) >= 4)
     control.kill("app/app-worker")
-    eventually(lambda: gone(processes), 5)
+    eventually(lambda: gone(processes), 15)
 
     again = pods.until("family", lambda pod: pod["status"]["containerStatuses"][0]["restartCount"] == 1 and is_ready(pod))
     status = again["status"]["containerStatuses"][0]
     assert (status["lastState"]["terminated"]["reason"], status["lastState"]["terminated"]["exitCode"]) == ("Unknown", 255)
     assert again["metadata"]["uid"] == family["metadata"]["uid"]
-    assert len(eventually(lambda: processes_of(again), 5)) >= 1
+    assert len(eventually(lambda: processes_of(again), 15)) >= 1
     pods.until_event("family", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
     assert pods.get("beside")["status"]["containerStatuses"][0]["restartCount"] == 0
     once = pods.until("once", lambda pod: pod["status"]["phase"] == "Failed")["status"]["containerStatuses"][0]
@@ -203,8 +196,8 @@ def test_pods_of_a_lost_node_are_evicted_to_another(pods: Any, silenced: Callabl
     assert condition(get(pods, "node", node), "Ready")["reason"] == "NodeStatusUnknown"
     assert not is_ready(pods.get(first["metadata"]["name"]))
     assert not is_ready(pods.get("stays"))
-    moved = eventually(lambda: [pod for pod in pods.select("test=moves") if is_ready(pod)], 40)
-    assert 25 < time.monotonic() - begun < 50
+    moved = eventually(lambda: [pod for pod in pods.select("test=moves") if is_ready(pod)], 60)
+    assert time.monotonic() - begun > 25, "sooner than the 30 s of a pod's toleration"
     assert moved[0]["spec"]["nodeName"] != node
     # Nobody can say that the first one has ended: it stays until its node is heard of again.
     assert pods.get(first["metadata"]["name"])["metadata"]["deletionTimestamp"]

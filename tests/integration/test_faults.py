@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +11,7 @@ from labs.errors import NotFound
 from labs.faults.catalogue import catalogue
 from labs.faults.signs import is_there
 from labs.lab import Lab
+from tests.conftest import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 CARD = {"gpu": 1, "node": "gpu-worker"}
@@ -61,17 +61,9 @@ def test_two_of_the_catalogue_show_their_sign_and_leave_none(lab: Lab, name: str
 
     assert not shows()
     with lab.fault(name):
-        until(shows)
-    until(lambda: not shows())
+        eventually(shows)
+    eventually(lambda: not shows())
     assert not lab.active_faults()
-
-
-def until(true: Callable[[], bool]) -> None:
-    """How quick it is tells the whole catalogue's test, on a machine that does nothing else."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 def test_a_fault_that_does_not_exist_lists_those_that_do(lab: Lab) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from labs import config
+from tests.conftest import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -48,12 +48,9 @@ print(opener.open(f"http://{address}:9400/metrics").read().decode())
 """
 
 
-def eventually(look: Callable[[], Any], expected: Any, seconds: float) -> None:
-    """Look again until it is as expected; fail with what was found last."""
-    end = time.monotonic() + seconds
-    while (found := look()) != expected and time.monotonic() < end:
-        time.sleep(0.5)
-    assert found == expected
+def becomes(look: Callable[[], Any], expected: Any, seconds: float) -> None:
+    """``look()`` finds what is expected before so many seconds are over."""
+    eventually(look, seconds, holds=lambda found: bool(found == expected))
 
 
 class GpuCluster:
@@ -141,7 +138,7 @@ def gpu(lab_up: object, kubectl: Kubectl) -> GpuCluster:
     cluster = GpuCluster(kubectl)
     kubectl("gpu", "apply", "-k", str(config.MANIFESTS / "gpu-simulator"))
     kubectl("gpu", "rollout", "status", "-n", NAMESPACE, "daemonset/gpu-simulator", "--timeout=60s")
-    eventually(lambda: cluster.gpus("allocatable"), {node.name: str(node.gpu.count) for node in NODES if node.gpu}, 30)
+    becomes(lambda: cluster.gpus("allocatable"), {node.name: str(node.gpu.count) for node in NODES if node.gpu}, 30)
     return cluster
 
 
@@ -172,14 +169,14 @@ def test_one_pod_more_than_cards_stays_pending(gpu: GpuCluster) -> None:
     free = gpu.free()
     for number in range(free + 1):
         gpu.start(f"p{number}")
-    eventually(gpu.phases, ["Pending"] + ["Running"] * free, 40)
+    becomes(gpu.phases, ["Pending"] + ["Running"] * free, 40)
     (pending,) = [pod for pod in gpu.get("pods", "-n", TEST)["items"] if pod["status"]["phase"] == "Pending"]
     (scheduled,) = [one for one in pending["status"]["conditions"] if one["type"] == "PodScheduled"]
     assert scheduled["reason"] == "Unschedulable"
     assert "Insufficient nvidia.com/gpu" in scheduled["message"]
     running = next(pod for pod in gpu.get("pods", "-n", TEST)["items"] if pod["status"]["phase"] == "Running")
     gpu.run("gpu", "delete", "pod", "-n", TEST, running["metadata"]["name"])
-    eventually(gpu.phases, ["Running"] * free, 20)
+    becomes(gpu.phases, ["Running"] * free, 20)
 
 
 def test_a_card_off_the_bus_is_taken_out_and_comes_back(gpu: GpuCluster) -> None:
@@ -191,17 +188,17 @@ def test_a_card_off_the_bus_is_taken_out_and_comes_back(gpu: GpuCluster) -> None
     assert uuid in [card["uuid"] for card in before], "the container has a card of its node"
 
     gpu.ctl(LAST, "fault", "inject", "--gpu", uuid, "--fault", "xid79")
-    eventually(lambda: gpu.gpus("allocatable")[LAST], str(count - 1), 15)
+    becomes(lambda: gpu.gpus("allocatable")[LAST], str(count - 1), 15)
     assert gpu.gpus("capacity")[LAST] == str(count)
     xid, count_of_xids = [line for line in gpu.metrics(LAST).splitlines() if uuid in line]
     assert count_of_xids.startswith("DCGM_EXP_XID_ERRORS_COUNT{")
     assert xid.startswith("DCGM_FI_DEV_XID_ERRORS{") and xid.endswith(" 79")
-    eventually(lambda: _health(gpu, "holder"), [(uuid, "Unhealthy")], 10)
+    becomes(lambda: _health(gpu, "holder"), [(uuid, "Unhealthy")], 20)
     assert gpu.phases() == ["Running"], "the pod on the card is left alone"
 
     gpu.ctl(LAST, "fault", "heal", "--gpu", uuid, "--fault", "xid79")
-    eventually(lambda: gpu.gpus("allocatable")[LAST], str(count), 15)
-    eventually(lambda: _health(gpu, "holder"), [(uuid, "Healthy")], 10)
+    becomes(lambda: gpu.gpus("allocatable")[LAST], str(count), 15)
+    becomes(lambda: _health(gpu, "holder"), [(uuid, "Healthy")], 20)
 
 
 def _health(gpu: GpuCluster, pod: str) -> list[tuple[str, str]]:
@@ -214,13 +211,13 @@ def _health(gpu: GpuCluster, pod: str) -> list[tuple[str, str]]:
 def test_metrics_move_with_work_and_carry_the_pod(gpu: GpuCluster) -> None:
     gpu.start("worker", node=LAST, command=("python", "-c", WORK))
     gpu.wait_ready("worker")
-    eventually(lambda: float(_of_pod(gpu.metrics(LAST), "DCGM_FI_DEV_GPU_UTIL").split()[-1]) > 10, True, 10)
+    becomes(lambda: float(_of_pod(gpu.metrics(LAST), "DCGM_FI_DEV_GPU_UTIL").split()[-1]) > 10, True, 20)
     page = gpu.metrics(LAST)
     assert 'container="main",namespace="test-gpus",pod="worker"' in _of_pod(page, "DCGM_FI_DEV_GPU_UTIL")
     assert float(_of_pod(page, "DCGM_FI_DEV_POWER_USAGE").split()[-1]) > 70
     assert float(_of_pod(page, "DCGM_FI_DEV_FB_USED").split()[-1]) > 15_000
     gpu.run("gpu", "delete", "pod", "worker", "-n", TEST, "--timeout=20s")
-    eventually(lambda: 'pod="worker"' in gpu.metrics(LAST), False, 5)
+    becomes(lambda: 'pod="worker"' in gpu.metrics(LAST), False, 15)
 
 
 def _of_pod(page: str, name: str) -> str:
@@ -234,7 +231,7 @@ def test_an_overheated_card_slows_its_user_but_stays_healthy(gpu: GpuCluster) ->
     (card,) = [card for card in gpu.ctl(LAST, "list", "--json") if card["pods"] == ["worker"]]
     assert card["pace"] == 1
     gpu.ctl(LAST, "fault", "inject", "--gpu", card["uuid"], "--fault", "overheat")
-    eventually(lambda: _last_answer(gpu)["pace"] < 0.5, True, 15)
+    becomes(lambda: _last_answer(gpu)["pace"] < 0.5, True, 15)
     assert _last_answer(gpu)["state"] == "ok"
     events = int(_of_pod(gpu.metrics(LAST), "DCGM_FI_DEV_CLOCKS_EVENT_REASONS").split()[-1])
     assert events & 0x20
@@ -260,22 +257,22 @@ def test_a_fault_of_the_card_outlives_the_simulators_pod(gpu: GpuCluster) -> Non
     gpu.ctl(LAST, "fault", "inject", "--gpu", "1", "--fault", "xid31")
     gpu.restart(LAST)
     assert [card["faults"] for card in gpu.ctl(LAST, "list", "--json")][:2] == [["xid79"], []]
-    eventually(lambda: gpu.gpus("allocatable")[LAST], "3", 15)
+    becomes(lambda: gpu.gpus("allocatable")[LAST], "3", 15)
     gpu.ctl(LAST, "fault", "heal", "--gpu", "0", "--fault", "xid79")
-    eventually(lambda: gpu.gpus("allocatable")[LAST], "4", 15)
+    becomes(lambda: gpu.gpus("allocatable")[LAST], "4", 15)
 
 
 def test_a_plugin_that_is_gone_takes_the_cards_with_it_and_brings_them_back(gpu: GpuCluster) -> None:
     gpu.ctl(LAST, "fault", "inject", "--fault", "plugin-crash")
-    eventually(lambda: (gpu.gpus("capacity")[LAST], gpu.gpus("allocatable")[LAST]), ("4", "0"), 15)
+    becomes(lambda: (gpu.gpus("capacity")[LAST], gpu.gpus("allocatable")[LAST]), ("4", "0"), 15)
     gpu.ctl(LAST, "fault", "heal", "--fault", "plugin-crash")
-    eventually(lambda: gpu.gpus("allocatable")[LAST], "4", 15)
+    becomes(lambda: gpu.gpus("allocatable")[LAST], "4", 15)
 
 
 def test_a_refused_allocation_fails_the_pod_at_admission(gpu: GpuCluster) -> None:
     gpu.ctl(LAST, "fault", "inject", "--fault", "allocate-error")
     gpu.start("worker", node=LAST)
-    eventually(gpu.phases, ["Failed"], 15)
+    becomes(gpu.phases, ["Failed"], 15)
     status = gpu.get("pod", "-n", TEST, "worker")["status"]
     assert status["reason"] == "UnexpectedAdmissionError" and "Allocate failed due to" in status["message"]
     gpu.ctl(LAST, "fault", "heal", "--fault", "allocate-error")
@@ -295,7 +292,7 @@ def test_cards_are_shared_as_the_nodes_label_says(
     try:
         gpu.run("gpu", "label", "node", LAST, f"{chosen}={settings}")
         gpu.restart(LAST)
-        eventually(lambda: gpu.get("node", LAST)["status"]["allocatable"].get(resource), count, 15)
+        becomes(lambda: gpu.get("node", LAST)["status"]["allocatable"].get(resource), count, 15)
         assert gpu.get("node", LAST)["metadata"]["labels"][label[0]] == label[1]
         for name in ("worker", "neighbour"):
             gpu.start(name, node=LAST, resource=resource)
@@ -308,7 +305,7 @@ def test_cards_are_shared_as_the_nodes_label_says(
         gpu.run("gpu", "delete", "pods", "--all", "-n", TEST, "--timeout=30s")
         gpu.run("gpu", "label", "node", LAST, f"{chosen}-")
         gpu.restart(LAST)
-        eventually(lambda: gpu.gpus("allocatable")[LAST], "4", 15)
+        becomes(lambda: gpu.gpus("allocatable")[LAST], "4", 15)
 
 
 def test_an_unknown_fault_is_refused_with_those_there_are(gpu: GpuCluster) -> None:

@@ -6,7 +6,6 @@ import json
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from labs import config
 from labs.embedded import boot, pki
 from labs.embedded.node.model import KUBELET_PORT, find_node
+from tests.conftest import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -75,9 +75,7 @@ def test_follow_ends_with_the_container_and_previous_shows_it(kubectl: Kubectl, 
     kubectl("app", "wait", "-n", namespace, "pod/crash", "--for=jsonpath={.status.phase}=Running", "--timeout=50s")
     followed = raw(namespace, "logs", "-f", "crash")
     assert (followed.returncode, followed.stdout) == (0, "run\nend\n")
-    deadline = time.monotonic() + 30
-    while (previous := raw(namespace, "logs", "crash", "--previous")).returncode and time.monotonic() < deadline:
-        time.sleep(0.5)
+    previous = eventually(lambda: raw(namespace, "logs", "crash", "--previous"), holds=lambda done: done.returncode == 0)
     assert previous.stdout.startswith("run\n")
 
 

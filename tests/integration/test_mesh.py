@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -12,7 +11,7 @@ from labs import config
 from labs.mesh.certificates import make_certificates
 from labs.mesh.standin import install_cli
 from labs.shell import run
-from tests.conftest import processes_of
+from tests.conftest import eventually, processes_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -93,12 +92,8 @@ def ask(kubectl: Kubectl, namespace: str) -> tuple[int, str]:
     return int(status), body.strip()
 
 
-def becomes(kubectl: Kubectl, namespace: str, status: int, seconds: float = 15) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if ask(kubectl, namespace)[0] == status:
-            return True
-    return False
+def becomes(kubectl: Kubectl, namespace: str, status: int, seconds: float = 15) -> None:
+    eventually(lambda: ask(kubectl, namespace)[0], seconds, holds=lambda found: found == status)
 
 
 def test_pods_are_injected_and_the_server_sees_who_calls(demo: str, kubectl: Kubectl) -> None:
@@ -116,12 +111,12 @@ def test_a_server_denies_and_a_policy_admits(demo: str, kubectl: Kubectl) -> Non
     group = "policy.linkerd.io"
     server = {"apiVersion": f"{group}/v1beta3", "kind": "Server", "metadata": {"name": "http"}}
     apply(kubectl, demo, server | {"spec": {"podSelector": selector, "port": "http"}})
-    assert becomes(kubectl, demo, 403)
+    becomes(kubectl, demo, 403)
     policy = {"apiVersion": f"{group}/v1alpha1", "kind": "AuthorizationPolicy", "metadata": {"name": "client"}}
     target = {"group": group, "kind": "Server", "name": "http"}
     required = [{"kind": "ServiceAccount", "name": "client"}]
     apply(kubectl, demo, policy | {"spec": {"targetRef": target, "requiredAuthenticationRefs": required}})
-    assert becomes(kubectl, demo, 200)
+    becomes(kubectl, demo, 200)
     # The probes went on meanwhile: the pod is still ready.
     assert kubectl("app", "get", "deploy", "server", "-n", demo, "-o", "jsonpath={.status.readyReplicas}") == "1"
 
@@ -134,11 +129,11 @@ def test_a_killed_envoy_takes_its_proxy_along_and_both_come_back(demo: str, kube
     restarted = "--for=jsonpath={.status.initContainerStatuses[0].restartCount}=1"
     kubectl("app", "wait", "-n", demo, restarted, pod, "--timeout=30s", timeout=40)
     kubectl("app", "wait", "-n", demo, "--for=condition=Ready", pod, "--timeout=60s", timeout=70)
-    assert becomes(kubectl, demo, 200)
+    becomes(kubectl, demo, 200)
 
 
 def test_traffic_goes_on_without_a_control_plane(demo: str, kubectl: Kubectl) -> None:
-    assert becomes(kubectl, demo, 200)
+    becomes(kubectl, demo, 200)
     parts = ("identity", "destination", "proxy-injector")
     try:
         for part in parts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from labs import config
 from labs.errors import LabError
 from labs.mesh.standin import StandinMesh
-from tests.conftest import Kubectl
+from tests.conftest import Kubectl, eventually
 from tests.integration.test_mesh import ECHO, workload
 
 pytestmark = pytest.mark.integration
@@ -24,13 +23,6 @@ CLUSTERS = ("app", "gpu")
 def linkerd(context: str, *args: str) -> subprocess.CompletedProcess[str]:
     command = [str(config.BIN / "linkerd"), "--context", context, *args, "--kubeconfig", str(config.KUBECONFIG)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
-def until(true: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "not true in time"
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +46,7 @@ def linked(kubectl: Kubectl) -> None:
         apply(kubectl, context, linkerd(context, "multicluster", "install", "--set", f"controllers[0].link.ref.name={peer}"))
         kubectl(context, "-n", NAMESPACE, "wait", "--for=condition=Available", "deploy", "--all", "--timeout=60s")
     apply(kubectl, "app", linkerd("gpu", "multicluster", "link-gen", "--cluster-name", "gpu"))
-    until(gateway_is(True), 20)
+    eventually(gateway_is(True), 20)
 
 
 def apply(kubectl: Kubectl, context: str, printed: subprocess.CompletedProcess[str]) -> None:
@@ -91,13 +83,13 @@ def test_check_passes_fails_without_the_gateway_and_passes_again(linked: None, k
     assert linkerd("app", "multicluster", "check", "--wait", "20s").returncode == 0
     kubectl("gpu", "-n", NAMESPACE, "scale", "deploy/linkerd-gateway", "--replicas=0")
     try:
-        until(gateway_is(False), 30)
+        eventually(gateway_is(False), 30)
         broken = linkerd("app", "multicluster", "check", "--wait", "1s")
         assert broken.returncode == 1
         assert "liveness checks failed for gpu" in broken.stdout
     finally:
         kubectl("gpu", "-n", NAMESPACE, "scale", "deploy/linkerd-gateway", "--replicas=1")
-    until(gateway_is(True), 60)
+    eventually(gateway_is(True), 60)
 
 
 CLIENT = """
@@ -148,7 +140,7 @@ def call(kubectl: Kubectl, namespace: str, service: str) -> dict[str, str]:
 
 def test_a_flat_mirror_shows_the_clients_identity(both: str, kubectl: Kubectl) -> None:
     kubectl("gpu", "-n", both, "label", "service", "server", "mirror.linkerd.io/exported=remote-discovery")
-    until(lambda: call(kubectl, both, "server-gpu").get("cluster") == "gpu", 20)
+    eventually(lambda: call(kubectl, both, "server-gpu").get("cluster") == "gpu", 20)
     seen = call(kubectl, both, "server-gpu")
     assert seen["l5d-client-id"] == f"client.{both}.serviceaccount.identity.linkerd.cluster.local"
     assert seen["host"] == f"server-gpu.{both}.svc.cluster.local:8080"
@@ -159,7 +151,7 @@ def test_a_flat_mirror_shows_the_clients_identity(both: str, kubectl: Kubectl) -
 
 def test_a_gateway_mirror_hides_the_client(both: str, kubectl: Kubectl) -> None:
     kubectl("gpu", "-n", both, "label", "service", "server", "mirror.linkerd.io/exported=true")
-    until(lambda: call(kubectl, both, "server-gpu").get("cluster") == "gpu", 20)
+    eventually(lambda: call(kubectl, both, "server-gpu").get("cluster") == "gpu", 20)
     seen = call(kubectl, both, "server-gpu")
     assert seen["l5d-client-id"] == f"linkerd-gateway.{NAMESPACE}.serviceaccount.identity.linkerd.cluster.local"
     assert f"for=client.{both}." in seen["forwarded"]
@@ -172,7 +164,7 @@ def test_a_federated_service_loses_only_the_half_whose_credentials_are_gone(both
     def clusters() -> set[str]:
         return {call(kubectl, both, "server-federated").get("cluster", "none") for _ in range(8)}
 
-    until(lambda: clusters() == {"app", "gpu"}, 30)
+    eventually(lambda: clusters() == {"app", "gpu"}, 30)
     federated = json.loads(kubectl("app", "-n", both, "get", "service", "server-federated", "-o", "json"))
     annotations = federated["metadata"]["annotations"]
     assert annotations["multicluster.linkerd.io/remote-discovery"] == "server@gpu"
@@ -180,9 +172,9 @@ def test_a_federated_service_loses_only_the_half_whose_credentials_are_gone(both
     secret = kubectl("app", "-n", "linkerd", "get", "secret", "cluster-credentials-gpu", "-o", "json")
     kubectl("app", "-n", "linkerd", "delete", "secret", "cluster-credentials-gpu")
     try:
-        until(lambda: clusters() == {"app"}, 10)
+        eventually(lambda: clusters() == {"app"}, 20)
     finally:
         kept = {key: value for key, value in json.loads(secret).items() if key != "status"}
         kept["metadata"] = {key: kept["metadata"][key] for key in ("name", "namespace", "labels", "annotations")}
         kubectl("app", "apply", "-f", "-", input=json.dumps(kept))
-    until(lambda: clusters() == {"app", "gpu"}, 20)
+    eventually(lambda: clusters() == {"app", "gpu"}, 20)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import eventually
+
 pytestmark = pytest.mark.integration
 
 LOOP = "while :; do sleep 0.2; done"
@@ -144,16 +146,8 @@ def test_init_containers_and_a_sidecar(pods: Any) -> None:
     failed = pods.until("init-fails", lambda pod: phase(pod) == "Failed")
     assert waiting(failed) == {"reason": "PodInitializing"}
     assert condition(failed, "Initialized")["message"] == "containers with incomplete status: [i1]"
-    assert "Init:CrashLoopBackOff" in _until_row(pods, "init-loops", "Init:CrashLoopBackOff")
+    eventually(lambda: pods.run("get", "pod", "init-loops"), holds=lambda row: "Init:CrashLoopBackOff" in row)
     assert phase(pods.get("init-loops")) == "Pending"
-
-
-def _until_row(pods: Any, name: str, text: str) -> str:
-    deadline = time.monotonic() + 20
-    while text not in (row := pods.run("get", "pod", name)):
-        assert time.monotonic() < deadline, row
-        time.sleep(0.25)
-    return row
 
 
 def test_deletion_with_grace(pods: Any) -> None:

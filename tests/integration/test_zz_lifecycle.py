@@ -10,8 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import pytest
 
 from labs import config
 from labs.embedded import control, pki, plan, ports
-from tests.conftest import Kubectl, lab_command
+from tests.conftest import Kubectl, eventually, lab_command
 
 pytestmark = pytest.mark.integration
 
@@ -32,14 +31,6 @@ def lab_comes_back(lab_up: None) -> Iterator[None]:
     yield
     result = lab_command("up", "--backend", "embedded")
     assert result.returncode == 0, result.stderr
-
-
-def eventually(condition: Callable[[], Any], timeout: float = 30) -> Any:
-    deadline = time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not true after {timeout} s"
-        time.sleep(0.1)
-    return found
 
 
 def child(name: str) -> dict[str, Any]:
@@ -146,8 +137,8 @@ def test_supervisor_killed_with_9_leaves_nothing(lab_up: None) -> None:
     identity = control.identity()
     assert identity
     os.kill(identity.pid, signal.SIGKILL)
-    eventually(lambda: survivors(everything) == [], 5)
-    assert eventually(lambda: occupied() == [], 5)
+    eventually(lambda: survivors(everything) == [], 15)
+    assert eventually(lambda: occupied() == [], 15)
 
 
 def test_down_leaves_nothing() -> None:
