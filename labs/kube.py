@@ -153,8 +153,10 @@ def logs(api: ApiClient, namespace: str, pod: str, container: str) -> str:
         return response.data.decode()  # type: ignore[attr-defined]  # with _preload_content=False it is the raw response
 
 
-def wait(api: ApiClient, kind: str, name: str, namespace: str | None, until: Condition, *, timeout: float = 60) -> Object | None:
-    """Look again and again until ``until`` has nothing to say, and return the object (None if it is gone).
+def wait(
+    api: ApiClient, kind: str, name: str, namespace: str | None, until: Condition, *, timeout: float = 60, pause: float = POLL
+) -> Object | None:
+    """Look again every ``pause`` seconds until ``until`` has nothing to say, and return the object (None if it is gone).
 
     Raises:
         TimedOut: it did not come true within ``timeout`` seconds. The message names the object and what is missing.
@@ -170,7 +172,7 @@ def wait(api: ApiClient, kind: str, name: str, namespace: str | None, until: Con
             scope = f" -n {namespace}" if namespace else ""
             command = f"kubectl{scope} describe {kind.rpartition('/')[2].lower()} {name}"
             raise TimedOut(f"{title} after {timeout:g} s: {missing}", fix=command)
-        time.sleep(POLL)
+        time.sleep(pause)
 
 
 def rolled_out(found: Object | None) -> str | None:

@@ -49,6 +49,17 @@ class Cluster:
         command = [program, f"--kubeconfig={config.KUBECONFIG}", f"--context={self.context}", *args]
         return shell.run(command, input=input, timeout=timeout)
 
+    def run_program(self, workload: str, *words: str, timeout: float = 60) -> str:
+        """Run one of ``labs.pods`` in a pod of ``NAMESPACE/DEPLOYMENT``, with its identity in the mesh; what it printed.
+
+        Raises:
+            CommandFailed: it could not be run there, in kubectl's words.
+            UsageError: ``workload`` is not of that form.
+        """
+        namespace, name = namespace_and_name(workload)
+        program = ("python", "-m", "labs.pods", *words)
+        return self.kubectl("exec", "--namespace", namespace, f"deploy/{name}", "--", *program, timeout=timeout)
+
     def apply(self, path: str | Path) -> str:
         """``kubectl apply`` of a kustomize folder, a folder of manifests or a file; a relative path is below the checkout."""
         target = config.ROOT / path
@@ -64,6 +75,18 @@ class Cluster:
         chosen = ["--selector", selector] if selector else []
         items = json.loads(self.kubectl("get", "pods", "--output=json", *scope, *chosen))["items"]
         return pd.DataFrame([pod_row(item) for item in items], columns=POD_COLUMNS)
+
+
+def namespace_and_name(workload: str) -> tuple[str, str]:
+    """The two parts of ``NAMESPACE/DEPLOYMENT``.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    namespace, _, name = workload.partition("/")
+    if not namespace or not name or "/" in name:
+        raise errors.UsageError(f"expected a workload as NAMESPACE/DEPLOYMENT; found {workload!r}")
+    return namespace, name
 
 
 def pod_row(pod: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,10 @@ PODS = 5
 """New pods that are timed, one after the other."""
 CHECKS = 3
 ROLL_CALLERS, ROLL_SECONDS, ROLLED_PODS = 2, 30, 3
-POLL = 0.02
 PATIENCE = 60.0
+PRECISION = 0.02
 MIB = 2**20
+ECHO = ("Deployment", "echo", NAMESPACE)
 POLICY = "policy.linkerd.io/v1beta3"
 URL = f"http://echo.{NAMESPACE}.svc.cluster.local:{PORT}/"
 
@@ -90,9 +91,7 @@ def _proxies() -> Iterator[list[psutil.Process]]:
 
 def _in_asker(app: Cluster, *words: str, seconds: float) -> list[dict[str, Any]]:
     """What ``roundtrip`` prints in the meshed pod that asks."""
-    where = ("exec", "--namespace", NAMESPACE, "deploy/asker", "--container=asker", "--")
-    program = ("python", "-m", "labs.pods", "roundtrip", *words, f"--seconds={seconds}")
-    text = app.kubectl(*where, *program, timeout=seconds + PATIENCE)
+    text = app.run_program(f"{NAMESPACE}/asker", "roundtrip", *words, f"--seconds={seconds}", timeout=seconds + PATIENCE)
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -139,19 +138,17 @@ def _new_pod(app: Cluster, name: str) -> float:
     metadata = {"name": name, "labels": {"app": name}}
     kube.apply(app.api, [{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}], NAMESPACE)
     try:
-        scheduled = _when(app, name, lambda pod: pod["spec"].get("nodeName"))
-        return _when(app, name, lambda pod: kube.ready(pod) is None) - scheduled
+        kube.wait(app.api, "Pod", name, NAMESPACE, _scheduled, timeout=PATIENCE, pause=PRECISION)
+        scheduled = time.monotonic()
+        kube.wait(app.api, "Pod", name, NAMESPACE, kube.ready, timeout=PATIENCE, pause=PRECISION)
+        return time.monotonic() - scheduled
     finally:
         kube.delete(app.api, "Pod", name, NAMESPACE, grace=1)
 
 
-def _when(app: Cluster, name: str, true: Callable[[kube.Object], Any]) -> float:
-    deadline = time.monotonic() + PATIENCE
-    while not true(kube.get(app.api, "Pod", name, NAMESPACE) or {"spec": {}, "status": {}}):
-        if time.monotonic() > deadline:
-            raise errors.TimedOut(f"pod {name} after {PATIENCE:.0f} s", fix=f"kubectl -n {NAMESPACE} describe pod {name}")
-        time.sleep(POLL)
-    return time.monotonic()
+def _scheduled(pod: kube.Object | None) -> str | None:
+    """Condition: the pod has a node."""
+    return None if pod and pod["spec"].get("nodeName") else "it has no node"
 
 
 def _linkerd_check() -> float:
@@ -164,17 +161,13 @@ def _linkerd_check() -> float:
 def _rollout(app: Cluster) -> dict[str, float]:
     """Requests that failed while all pods behind a Service were replaced, twice, under callers that never pause."""
     app.kubectl("scale", "deploy/echo", "--namespace", NAMESPACE, f"--replicas={ROLLED_PODS}")
-    _rolled_out(app)
+    kube.wait(app.api, *ECHO, kube.rolled_out, timeout=PATIENCE)
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(_in_asker, app, "ask", URL, f"--connections={ROLL_CALLERS}", seconds=ROLL_SECONDS)
         for _ in range(2):
             app.kubectl("rollout", "restart", "deploy/echo", "--namespace", NAMESPACE)
-            _rolled_out(app)
+            kube.wait(app.api, *ECHO, kube.rolled_out, timeout=PATIENCE)
         (seen,) = asking.result()
     app.kubectl("scale", "deploy/echo", "--namespace", NAMESPACE, "--replicas=1")
     failed = sum(seen["failed"].values())
     return {"mesh_rollout_requests": len(seen["microseconds"]) + failed, "mesh_rollout_failed": failed}
-
-
-def _rolled_out(app: Cluster) -> None:
-    app.kubectl("rollout", "status", "deploy/echo", "--namespace", NAMESPACE, "--timeout=60s", timeout=2 * PATIENCE)

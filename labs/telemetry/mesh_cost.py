@@ -156,23 +156,22 @@ class _Askers:
 
     def __init__(self, clusters: Mapping[str, Cluster]) -> None:
         self._app = clusters["app"]
-        self._direct = f"http://{_one_pod(self._app, PLAIN, 'app=echo')['status']['podIP']}:{PORT}/"
+        self._direct = f"http://{_address(self._app)}:{PORT}/"
 
     def ask(self, way: str, *flags: str) -> dict[str, Any]:
         straight = way == DIRECT
         url = self._direct if straight else f"http://{URLS[way]}.{NAMESPACE}.svc.cluster.local:{PORT}/"
-        words = ["python", "-m", "labs.pods", "roundtrip", "ask", url, *flags, *(["--straight"] if straight else [])]
-        where = ("--namespace", PLAIN if straight else NAMESPACE)
-        return dict(json.loads(self._app.kubectl("exec", *where, "deploy/asker", "--container=asker", "--", *words)))
+        words = ("roundtrip", "ask", url, *flags, *(["--straight"] if straight else []))
+        return dict(json.loads(self._app.run_program(f"{PLAIN if straight else NAMESPACE}/asker", *words)))
 
 
-def _one_pod(cluster: Cluster, namespace: str, selector: str) -> dict[str, Any]:
-    """The running pod of a workload that has one."""
-    items = json.loads(cluster.kubectl("get", "pods", "--namespace", namespace, "--selector", selector, "--output=json"))["items"]
-    for item in items:
-        if item["status"].get("podIP") and not item["metadata"].get("deletionTimestamp"):
-            return dict(item)
-    raise NotFound("pod", f"{selector} in {namespace}", fix="run the first steps of notebook 13")
+def _address(cluster: Cluster) -> str:
+    """Of the pod that answers without a proxy."""
+    pods = cluster.pods(PLAIN, "app=echo")
+    running = pods[pods["status"] == "Running"]
+    if running.empty:
+        raise NotFound("pod", f"app=echo in {PLAIN}", fix="run the first steps of notebook 13")
+    return str(running["ip"].iloc[0])
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
+from labs.clusters.base import Cluster, namespace_and_name
 from labs.errors import UsageError
 from labs.telemetry.load import STARTUP, LoadPlan, LoadResult, RunningLoad
 from labs.telemetry.windows import Window
-
-if TYPE_CHECKING:
-    from labs.clusters.base import Cluster
 
 
 class PodLoad(RunningLoad):
@@ -22,16 +19,13 @@ class PodLoad(RunningLoad):
 
     def __init__(self, cluster: Cluster, plan: LoadPlan, windows: Callable[[], Sequence[Window]], inside: str) -> None:
         plan.check()
-        namespace, _, workload = inside.partition("/")
-        if not namespace or not workload or "/" in workload:
-            raise UsageError(f"expected inside to be NAMESPACE/DEPLOYMENT; found {inside!r}")
+        namespace_and_name(inside)
         self.plan, self.name = plan, inside
         self._windows = windows
         self._result: LoadResult | None = None
         limit = plan.seconds + plan.timeout + STARTUP
-        words = ("exec", "--namespace", namespace, f"deploy/{workload}", "--", "python", "-m", "labs.pods", *plan.arguments())
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._text = self._pool.submit(cluster.kubectl, *words, timeout=limit)
+        self._text = self._pool.submit(cluster.run_program, inside, *plan.arguments(), timeout=limit)
 
     def result(self) -> LoadResult:
         """Wait until the load has ended.

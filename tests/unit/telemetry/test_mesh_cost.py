@@ -21,6 +21,12 @@ MICROSECONDS = {f"http://10.10.1.9:{mesh_cost.PORT}/": 1000} | {
 }
 
 
+def pod(name: str, address: str, **metadata: str) -> dict[str, Any]:
+    """As kubectl prints one."""
+    whole = {"namespace": mesh_cost.PLAIN, "name": name, "creationTimestamp": "2026-01-01T00:00:00Z"} | metadata
+    return {"metadata": whole, "status": {"phase": "Running", "podIP": address}, "spec": {"containers": [{}]}}
+
+
 class FakeCluster(Cluster):
     """Answers kubectl: one pod per selector, latencies by URL, and CPU that grows by a second from one look to the next."""
 
@@ -31,13 +37,8 @@ class FakeCluster(Cluster):
 
     def kubectl(self, *args: str, input: str | None = None, timeout: float = 60) -> str:
         if args[:2] == ("get", "pods"):
-            pod = {
-                "metadata": {"name": args[5].partition("=")[2]},
-                "status": {"podIP": "10.10.1.9"},
-                "spec": {"nodeName": "worker"},
-            }
-            going = {"metadata": {"name": "old", "deletionTimestamp": "now"}, "status": {"podIP": "10.10.1.8"}, "spec": {}}
-            return json.dumps({"items": [going, pod] if self.pods_there else [going]})
+            pods = [pod("old", "10.10.1.8", deletionTimestamp="now"), *([pod("new", "10.10.1.9")] if self.pods_there else [])]
+            return json.dumps({"items": pods})
         self.executed.append(args)
         row = {"microseconds": [MICROSECONDS[args[args.index("ask") + 1]]] * 50, "seconds": 0.5}
         return json.dumps(row | {"failed": {"503": self.failed} if self.failed else {}})

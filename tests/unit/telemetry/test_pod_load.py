@@ -54,7 +54,7 @@ def test_one_that_cannot_be_executed_says_so_and_an_error_in_the_block_is_not_hi
 @pytest.mark.parametrize("inside", ["caller", "/caller", "resilience/", "a/b/c"])
 def test_a_place_that_is_none_is_refused_and_nothing_is_run(inside: str) -> None:
     pod = PodThatAnswers()
-    with pytest.raises(UsageError, match="expected inside to be NAMESPACE/DEPLOYMENT"):
+    with pytest.raises(UsageError, match="as NAMESPACE/DEPLOYMENT"):
         PodLoad(pod, PLAN, lambda: (), inside)
     assert not pod.asked
 
