@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pandas as pd
 import pytest
 
-from labs.course.catchup import notebooks_before, run_steps
-from labs.course.checks import run_one, select
 from labs.faults.experiments.result import Experiment
 from labs.lab import Lab
 
@@ -18,18 +14,12 @@ HOT_AFTER = 6.0
 
 
 @pytest.fixture(scope="module")
-def hot(lab_up: None) -> Iterator[tuple[Experiment, str]]:
+def hot(lab_at_08: Lab) -> tuple[Experiment, str]:
     """One of the two cards that serve is overheated; with the name of the pod that uses it."""
-    lab = Lab.open()
-    if not all(run_one(lab, item).passed for id in ("06", "07") for item in select(id)):
-        for notebook in notebooks_before("08"):
-            outcome = run_steps(notebook, lambda _index, _count: None)
-            assert not outcome.error, outcome.error
-    lab.heal()
+    lab = lab_at_08
     pod, node, gpu = lab.serving_gpus().iloc[0]
     fault = lab.fault("gpu-overheat", node=node, gpu=gpu)
-    yield lab.experiment(fault, {"rps": 8, "arrivals": "constant"}, steady=10, seconds=20, recovery=15), pod
-    lab.heal()
+    return lab.experiment(fault, {"rps": 8, "arrivals": "constant"}, steady=10, seconds=20, recovery=15), pod
 
 
 def moved(experiment: Experiment) -> dict[str, str]:

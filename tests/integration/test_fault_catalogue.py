@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from labs.course.catchup import notebooks_before, run_steps
-from labs.course.checks import run_one, select
 from labs.faults import signs
 from labs.faults.catalogue import Sign, catalogue
 from labs.lab import Lab
@@ -32,22 +30,10 @@ def seconds_until(true: Callable[[], bool], timeout: float) -> float:
     return time.monotonic() - started
 
 
-def bring_to_notebook_08() -> None:
-    """Run the steps of the notebooks before, unless the lab is there already."""
-    lab = Lab.open()
-    if all(run_one(lab, item).passed for id in ("06", "07") for item in select(id)):
-        return
-    for notebook in notebooks_before("08"):
-        outcome = run_steps(notebook, lambda _index, _count: None)
-        assert not outcome.error, outcome.error
-
-
 @pytest.fixture(scope="module")
-def lab(lab_up: None) -> Iterator[Lab]:
+def lab(lab_at_08: Lab) -> Iterator[Lab]:
     """The lab as notebook 08 finds it, with a little load on it."""
-    bring_to_notebook_08()
-    lab = Lab.open()
-    lab.heal()
+    lab = lab_at_08
     load = lab.load("chat", rps=3, seconds=840, timeout=5, wait=False)
     lab.wait_until('sum(rate(response_total{direction="outbound",dst_service=~"model-server.*"}[5s])) > 1', timeout=60)
     yield lab

@@ -99,9 +99,9 @@ def test_a_timeout_a_route_and_no_endpoints(demo: str, kubectl: Kubectl) -> None
     kubectl("app", "-n", demo, "scale", "deploy/server", "--replicas=0")
     kubectl("app", "-n", demo, "wait", "--for=delete", "pod", "-l", "app=server", "--timeout=60s", timeout=80)
     status, seconds, headers = ask(kubectl, demo, "/")
-    assert status == 504 and 2.9 < seconds < 5 and headers["l5d-proxy-error"].endswith("service in fail-fast")
+    assert status == 504 and seconds > 2.9 and headers["l5d-proxy-error"].endswith("service in fail-fast")
     status, seconds, _ = ask(kubectl, demo, "/")
-    assert status == 503 and seconds < 1
+    assert status == 503 and seconds < 2.9, "the second one is not kept waiting"
 
 
 def test_no_request_is_lost_while_a_deployment_rolls_and_destination_dies(demo: str, kubectl: Kubectl) -> None:

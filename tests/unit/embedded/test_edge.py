@@ -72,9 +72,9 @@ async def test_latency_is_a_round_trip_and_does_not_add_up_over_chunks(lab: Lab)
     found, _, address = lab
     found.weather = Weather(latency_ms=200)
     answer, took = await ask(address, b"hello\n")
-    assert answer == b"HELLO\n" and 0.2 <= took < 0.6
+    assert answer == b"HELLO\n" and 0.2 <= took < 1.0
     answers = await asyncio.gather(*(ask(address, b"x\n") for _ in range(20)))
-    assert max(took for _, took in answers) < 1.0
+    assert max(took for _, took in answers) < 2.0, "one after the other they would take 4 s"
 
 
 async def test_a_partition_says_nothing_and_what_waited_arrives_when_it_ends(lab: Lab) -> None:
