@@ -207,7 +207,7 @@ def kubernetes_node(context: str, index: int, row: dict[str, object]) -> dict[st
 
 
 def main() -> None:
-    tool, words = os.path.basename(sys.argv[0]), sys.argv[1:]
+    tool, words = os.path.basename(sys.argv[1]), sys.argv[2:]
     line = " ".join([tool, *words])
     with Engine() as engine:
         engine.data["calls"].append([tool, *words])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from labs.clusters.kind import Kind
 from labs.embedded import boot
 
 FOLDER = Path(__file__).parent
-START = "import fake_tools\nfake_tools.main()\n"
+START = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import fake_tools; fake_tools.main()"
 
 
 class Quiet:
@@ -72,8 +73,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     tools = tmp_path / "tools with space"
     tools.mkdir()
     for name in ("docker", "kind", "k3d", "kubectl"):
-        # Imported, hence compiled once; without site-packages: some tests run a hundred of these.
-        (tools / name).write_text(f"#!{sys.executable} -IS\nimport sys\nsys.path.insert(0, {str(FOLDER)!r})\n{START}")
+        # Imported, so compiled once; without site-packages: some tests run a hundred of these. A shell, as paths may have spaces.
+        words = ["exec", sys.executable, "-IS", "-c", START, str(tools / name)]
+        (tools / name).write_text(f'#!/bin/sh\n{shlex.join(words)} "$@"\n')
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", os.pathsep.join([str(tools), "/usr/bin", "/bin"]))
     monkeypatch.setenv("FAKE_TOOLS", str(tmp_path / "engine.json"))

@@ -70,7 +70,7 @@ class FakePods:
             program = subprocess.Popen(
                 argv, stdin=streams[0], stdout=streams[1], stderr=streams[2], cwd=command.cwd, start_new_session=not tty
             )
-        except FileNotFoundError as error:
+        except (FileNotFoundError, PermissionError) as error:  # a folder of the PATH may be somebody else's
             raise StartError(f'exec: "{command.argv[0]}": executable file not found in $PATH') from error
         self.processes.append(FakeProcess(program))
         return self.processes[-1]

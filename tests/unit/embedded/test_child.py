@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,7 +41,7 @@ async def test_a_program_missing_for_a_moment(tmp_path: Path) -> None:
     assert one.state in ("backing-off", "starting")
     assert (one.last_exit or "").startswith("could not start: ") and str(program) in (one.last_exit or "")
     draft = tmp_path / "draft"
-    draft.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
+    draft.write_text("#!/bin/sh\nexec sleep 60\n")
     draft.chmod(0o700)
     draft.rename(program)
     await until(lambda: one.state == "running" and one.pid is not None)
