@@ -63,7 +63,9 @@ def _process(record: Path) -> psutil.Process | None:
     found = json.loads(record.read_text())
     try:
         process = psutil.Process(found["pid"])
-        return process if process.create_time() == found["started"] else None
+        # One that nobody has waited for yet (a kernel's, say) is dead all the same.
+        lives = process.create_time() == found["started"] and process.status() != psutil.STATUS_ZOMBIE
+        return process if lives else None
     except psutil.NoSuchProcess:
         return None
 
