@@ -67,6 +67,11 @@ class Cluster:
             raise errors.NotFound("manifest", str(path), fix="ls clusters/manifests")
         return self.kubectl("apply", "-k" if (target / "kustomization.yaml").exists() else "-f", str(target))
 
+    def workers(self) -> list[str]:
+        """Names of the nodes that are no control plane, sorted."""
+        others = "--selector=!node-role.kubernetes.io/control-plane"
+        return sorted(self.kubectl("get", "nodes", others, "--output=jsonpath={.items[*].metadata.name}").split())
+
     def pods(self, namespace: str | None = None, selector: str | None = None) -> pd.DataFrame:
         """Pods as kubectl shows them, one row each (columns: ``POD_COLUMNS``); of all namespaces if none is given."""
         import pandas as pd

@@ -53,7 +53,7 @@ BEFORE_THE_MESH = [
     Row(
         "kubectl --context app cordon app-worker",
         "kubectl --context app uncordon app-worker",
-        {"01.3": "app-worker is cordoned"},
+        {"01.3": "cordoned: app-worker"},
     ),
     Row(
         f"kubectl --context gpu run hoarder --image=busybox:1 --restart=Never --overrides='{HOARDER}'",

@@ -35,6 +35,9 @@ class Extras(Injector):
         return frozenset({f"{self.cluster} {self.manifest}"})
 
     def resolve(self, scene: Scene, where: Where) -> Where:
+        for row in self.objects():
+            if node := row.get("spec", {}).get("template", {}).get("spec", {}).get("nodeName"):
+                Target(self.cluster, "Node", node).require(scene)
         for target in self._targets():
             if target.get(scene) is not None:
                 raise UsageError(f"{target.title} exists already", fix="lab fault heal --all")

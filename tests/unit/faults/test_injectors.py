@@ -109,13 +109,17 @@ def test_without_a_mesh_there_is_no_issuer_to_break(scene: Scene, cluster: Any) 
 
 def test_extra_objects_come_and_go_and_are_not_made_twice(scene: Scene, cluster: Any) -> None:
     storm = injector(find("admission-storm"))
+    with pytest.raises(NotFound, match="gpu-worker"):
+        storm.resolve(scene, {})
+    node = ("Node", "gpu-worker")
+    cluster[node] = {"metadata": {"name": "gpu-worker"}}
     assert storm.resolve(scene, {}) == {}
     storm.inject(scene, {})
-    assert set(cluster) == {("Namespace", "training"), ("ResourceQuota", "pods"), ("Deployment", "finetune")}
+    assert set(cluster) == {node, ("Namespace", "training"), ("ResourceQuota", "pods"), ("Deployment", "finetune")}
     with pytest.raises(UsageError, match="namespace training exists already"):
         storm.resolve(scene, {})
     storm.heal(scene, {}, {})
-    assert not cluster
+    assert set(cluster) == {node}
     storm.heal(scene, {}, {})
 
 
