@@ -8,8 +8,8 @@ local DEFAULT_LATENCY = 0.03
 local FAIL_FAST = 3.0 -- how long a request waits for an endpoint
 local PAUSE_MS = 1000 -- upper limit of one pause; the pause listener answers sooner
 local REFUSED_FIRST, REFUSED_LAST = 0.1, 4.0 -- an endpoint that refuses connections is left alone for that long
-local FORGET = 120.0 -- a request of which nothing is heard for so long was given up by its client
-local SWEEP_EVERY = 256
+local FORGET = 30.0 -- a request without an answer for so long was given up by its client (Envoy does not tell Lua when)
+local SWEEP_EVERY = 32
 
 local services = {} -- by key: {text, endpoints = {address = endpoint}, order = {endpoint…}, failing_fast}
 local requests = {} -- by id: {service, picks, started, retried}
@@ -189,12 +189,14 @@ end
 
 function envoy_on_response(handle)
   local mine = handle:streamInfo():dynamicMetadata():get("envoy.lb")
-  local request = mine and requests[mine.request]
-  if not request then return end
-  requests[mine.request] = nil
+  if not mine then return end
   local headers, context, time = handle:headers(), handle:filterContext(), now(handle)
-  local attempts = math.min(tonumber(headers:get("x-envoy-attempt-count") or 1), #request.picks)
+  local counted = tonumber(headers:get("x-envoy-attempt-count") or 1)
   headers:remove("x-envoy-attempt-count")
+  local request = requests[mine.request]
+  if not request then return end -- forgotten
+  requests[mine.request] = nil
+  local attempts = math.min(counted, #request.picks)
   local is_local = headers:get("l5d-proxy-error")
   local status = tonumber(headers:get(":status"))
   for i = 1, attempts - 1 do
