@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from functools import cache
@@ -45,6 +46,11 @@ def cache_dir() -> Path:
 def run_dir() -> Path:
     """A short folder for Unix sockets, one per lab: a socket's path may have 107 bytes at most (unix(7))."""
     return cache_dir() / "run" / hashlib.sha256(str(STATE).encode()).hexdigest()[:8]
+
+
+def plain_state() -> Path:
+    """``STATE`` by a path that needs no quotes in a shell: a link to it, in ``run_dir``, where its own has spaces or such."""
+    return STATE if re.fullmatch(r"[\w./@+-]+", str(STATE)) else run_dir() / "state"
 
 
 @cache

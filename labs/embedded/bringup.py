@@ -48,6 +48,7 @@ def prepare_state() -> None:
     """Make ``.lab``: keys (kept when they exist), kubeconfig, the control endpoint's token, wrappers of command-line tools."""
     for folder in (config.STATE, config.LOGS, config.BIN, config.STATE / "etcd"):
         folder.mkdir(exist_ok=True, mode=0o700)
+    link_state()
     if not pki.exists():
         pki.create()
     pki.write_kubeconfigs()
@@ -55,6 +56,14 @@ def prepare_state() -> None:
     boot.write_kubectl()
     boot.link_manifests()
     programs.link_prometheus()
+
+
+def link_state() -> None:
+    """Make the link that ``config.plain_state`` may name."""
+    link = config.plain_state()
+    if link != config.STATE and not link.is_symlink():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(config.STATE)
 
 
 def remove_state() -> None:

@@ -60,8 +60,8 @@ class Node:
 
     @property
     def directory(self) -> Path:
-        """Where this node keeps pods, logs and volumes."""
-        return config.STATE / "nodes" / self.name
+        """Where this node keeps pods, logs and volumes. Pods' scripts get paths below it, without quotes."""
+        return config.plain_state() / "nodes" / self.name
 
     def host_path(self, path: str) -> Path:
         """The folder that stands for ``path`` of the node's own file system (hostPath volumes, device-plugin mounts)."""

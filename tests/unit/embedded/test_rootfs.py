@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labs import config
+from labs.embedded import bringup
+from labs.embedded.node.model import find_node
 from labs.embedded.node.rootfs import TERMINATION_LOG, PathMap, build_root, mounted_paths
 
 ROOT = Path("/lab root/c")
@@ -86,3 +90,23 @@ def test_a_root_is_fresh_and_nested_mounts_land_inside(tmp_path: Path) -> None:
     assert (root / "data" / "kept").read_text() == "x"
     assert (root / "data" / "deep" / "written").read_text() == (root / "tmp" / "written").read_text() == "y"
     assert (root / TERMINATION_LOG.lstrip("/")).read_text() == ""
+
+
+@pytest.mark.parametrize("folder", ["plain", "my lab", "it's (mine)"])
+def test_a_shell_finds_mounted_paths_whatever_the_checkout_is_called(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / folder / ".lab"
+    state.mkdir(parents=True)
+    monkeypatch.setattr(config, "STATE", state)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for _ in range(2):
+        bringup.link_state()
+    root = find_node("app", "app-worker").directory / "root"
+    build_root(root, [], TERMINATION_LOG)
+    script = PathMap(root, mounted_paths({})).rewrite("echo seen > /tmp/file")
+    subprocess.run(["sh", "-c", script], check=True)
+    assert (state / "nodes" / "app-worker" / "root" / "tmp" / "file").read_text() == "seen\n"
+    assert config.run_dir().exists() == (folder != "plain")
+    bringup.remove_state()
+    assert not state.exists() and not config.run_dir().exists()
