@@ -112,6 +112,13 @@ class Pods:
         for name in names:
             kube.delete(scene.api(self.cluster), "Pod", name, self.namespace, grace=grace)
 
+    def replace(self, scene: Scene) -> None:
+        """Delete all of them and wait until they are gone: before that, their owner's status may still count them as ready."""
+        names = self.names(scene)
+        self.delete(scene, names)
+        for name in names:
+            kube.wait(scene.api(self.cluster), "Pod", name, self.namespace, kube.deleted, timeout=SETTLE)
+
     def require_one(self, scene: Scene) -> str:
         """The name of the first.
 

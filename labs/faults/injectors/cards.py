@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from labs import kube
 from labs.errors import LabError, NotFound, UsageError
 from labs.faults.injectors.base import Injector, Memory, Scene, Where
 from labs.faults.simulators import Simulators
+
+RESTARTED = 20.0
+"""Seconds a heal waits for a server to be back on its card; one that failed often is held back longer, as its pod says."""
+POLL = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,11 +46,31 @@ class SimulatedGpu(Injector):
     def touches(self, where: Where) -> frozenset[str]:
         return frozenset({f"{self.fault} of gpu {where['gpu']} of {where['node']}"})
 
+    def remember(self, scene: Scene, where: Where) -> Memory:
+        return {"pods": self._card(scene, where)["pods"]}
+
     def inject(self, scene: Scene, where: Where) -> None:
         self._set(scene, where, "inject")
 
     def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
+        """Mend the card, and wait for the pods that used it, as far as they still exist: some must start anew to find it well."""
         self._set(scene, where, "heal")
+        deadline = time.monotonic() + RESTARTED
+        while self._waited_for(scene, where, memory) and time.monotonic() < deadline:
+            time.sleep(POLL)
+
+    def _waited_for(self, scene: Scene, where: Where, memory: Memory) -> bool:
+        users = self._card(scene, where)["pods"]
+        for pod in memory.get("pods", []):
+            namespace, _, name = pod.partition("/")
+            found = kube.get(scene.api(self.cluster), "Pod", name, namespace)
+            if found is not None and (pod not in users or kube.ready(found) is not None):
+                return True
+        return False
+
+    def _card(self, scene: Scene, where: Where) -> dict[str, Any]:
+        cards = self._simulators(scene).on(where["node"]).cards()
+        return next(card for _, card in cards if card["index"] == where["gpu"])
 
     def _set(self, scene: Scene, where: Where, action: str) -> None:
         found = self._simulators(scene)

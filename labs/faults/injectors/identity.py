@@ -90,7 +90,7 @@ class ForeignAnchor(Injector):
     def _restart_components(self, scene: Scene) -> None:
         for component in COMPONENTS:
             pods = Pods(self.cluster, NAMESPACE, f"linkerd.io/control-plane-component={component.removeprefix('linkerd-')}")
-            pods.delete(scene, pods.names(scene))
+            pods.replace(scene)
         # It puts the anchors into new pods; linkerd-identity may never be ready with what it was given.
         Target(self.cluster, "Deployment", "linkerd-proxy-injector", NAMESPACE).wait(scene)
 

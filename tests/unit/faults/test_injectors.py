@@ -19,7 +19,7 @@ from labs import config, kube
 from labs.clusters.base import Capabilities
 from labs.errors import NotFound, UsageError
 from labs.faults.catalogue import find
-from labs.faults.injectors import extras, frozen, identity, injector, proxies
+from labs.faults.injectors import cards, extras, frozen, identity, injector, proxies
 from labs.faults.injectors.base import Scene
 from labs.mesh import certificates
 
@@ -214,3 +214,48 @@ def test_a_containers_processes_are_found_by_their_root() -> None:
         assert [row.pid for row in found] == [process.pid]
         assert not proxies.processes_with_root("/pods/4711/containers/linkerd-proxy/root")
         process.kill()
+
+
+READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+
+
+@pytest.mark.parametrize(
+    ("pods", "looks"),
+    [
+        ([{"status": {}}, {"status": {}}, READY], 3),
+        ([None], 1),
+        ([READY], 1),
+    ],
+)
+def test_a_cards_heal_waits_for_the_pod_that_used_it_while_there_is_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, pods: list[dict[str, Any] | None], looks: int
+) -> None:
+    seen: list[str] = []
+
+    def get(api: Any, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
+        seen.append(f"{namespace}/{name}")
+        return pods[min(len(seen), len(pods)) - 1]
+
+    monkeypatch.setattr(kube, "get", get)
+    monkeypatch.setattr(cards, "POLL", 0.0)
+    maker = injector(find("gpu-xid79"))
+    where = maker.resolve(scene, {})
+    memory = maker.remember(scene, where)
+    maker.inject(scene, where)
+    maker.heal(scene, where, memory)
+    assert seen == ["ml/model-server-0"] * looks
+
+
+def test_a_heal_does_not_wait_for_ever_for_a_pod_that_left_its_card(
+    scene: Scene, gpu: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kube, "get", lambda *words: READY)
+    monkeypatch.setattr(cards, "RESTARTED", 0.1)
+    monkeypatch.setattr(cards, "POLL", 0.01)
+    maker = injector(find("gpu-xid79"))
+    where = maker.resolve(scene, {})
+    memory = maker.remember(scene, where)
+    gpu.busy.clear()
+    started = time.monotonic()
+    maker.heal(scene, where, memory)
+    assert time.monotonic() - started >= 0.1
