@@ -61,10 +61,9 @@ class SimulatedGpu(Injector):
 
     def _waited_for(self, scene: Scene, where: Where, memory: Memory) -> bool:
         users = self._card(scene, where)["pods"]
-        for pod in memory.get("pods", []):
-            namespace, _, name = pod.partition("/")
-            found = kube.get(scene.api(self.cluster), "Pod", name, namespace)
-            if found is not None and (pod not in users or kube.ready(found) is not None):
+        for name in memory.get("pods", []):
+            pods = kube.select(scene.api(self.cluster), "Pod", fields=f"metadata.name={name}")
+            if any(name not in users or kube.ready(pod) is not None for pod in pods):
                 return True
         return False
 

@@ -21,7 +21,7 @@ class FakeGpuCluster:
     name: str = "gpu"
     api: Any = "the gpu cluster's client"
     faults: set[tuple[str, int, str]] = field(default_factory=set)
-    busy: dict[tuple[str, int], str] = field(default_factory=lambda: {("gpu-worker2", 3): "ml/model-server-0"})
+    busy: dict[tuple[str, int], str] = field(default_factory=lambda: {("gpu-worker2", 3): "model-server-0"})
     broken: Exception | type[BaseException] | None = None
 
     def kubectl(self, *words: str, input: str | None = None, timeout: float = 60) -> str:

@@ -220,36 +220,42 @@ READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 
 
 @pytest.mark.parametrize(
-    ("pods", "looks"),
+    ("looks", "expected"),
     [
-        ([{"status": {}}, {"status": {}}, READY], 3),
-        ([None], 1),
-        ([READY], 1),
+        ([[{"status": {}}], [{"status": {}}], [READY]], 3),
+        ([[]], 1),
+        ([[READY]], 1),
     ],
 )
 def test_a_cards_heal_waits_for_the_pod_that_used_it_while_there_is_one(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, pods: list[dict[str, Any] | None], looks: int
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, looks: list[list[dict[str, Any]]], expected: int
 ) -> None:
     seen: list[str] = []
+    simulators = kube.select
 
-    def get(api: Any, kind: str, name: str, namespace: str) -> dict[str, Any] | None:
-        seen.append(f"{namespace}/{name}")
-        return pods[min(len(seen), len(pods)) - 1]
+    def select(api: Any, kind: str, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[dict[str, Any]]:
+        if labels:
+            return simulators(api, kind, namespace, labels=labels, fields=fields)
+        seen.append(fields)
+        return looks[min(len(seen), len(looks)) - 1]
 
-    monkeypatch.setattr(kube, "get", get)
+    monkeypatch.setattr(kube, "select", select)
     monkeypatch.setattr(cards, "POLL", 0.0)
     maker = injector(find("gpu-xid79"))
     where = maker.resolve(scene, {})
     memory = maker.remember(scene, where)
     maker.inject(scene, where)
     maker.heal(scene, where, memory)
-    assert seen == ["ml/model-server-0"] * looks
+    assert seen == ["metadata.name=model-server-0"] * expected
 
 
 def test_a_heal_does_not_wait_for_ever_for_a_pod_that_left_its_card(
     scene: Scene, gpu: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kube, "get", lambda *words: READY)
+    simulators = kube.select
+    monkeypatch.setattr(
+        kube, "select", lambda *words, **chosen: simulators(*words, **chosen) if chosen.get("labels") else [READY]
+    )
     monkeypatch.setattr(cards, "RESTARTED", 0.1)
     monkeypatch.setattr(cards, "POLL", 0.01)
     maker = injector(find("gpu-xid79"))
