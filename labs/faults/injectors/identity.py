@@ -71,7 +71,9 @@ class ForeignAnchor(Injector):
         self._restart_components(scene)
         for component in COMPONENTS:
             Target(self.cluster, "Deployment", component, NAMESPACE).wait(scene)
-        if not self.expired:
+        if self.expired:
+            self._replace_stuck(scene)
+        else:
             self._restart_workload(scene)
         Target(self.cluster, "Deployment", self.owner, self.namespace).wait(scene)
 
@@ -99,6 +101,13 @@ class ForeignAnchor(Injector):
         workload = Pods(self.cluster, self.namespace, self.labels)
         names = workload.names(scene)
         workload.delete(scene, names[:1] if self.expired else names)
+
+    def _replace_stuck(self, scene: Scene) -> None:
+        """Pods without a certificate ask again ever more rarely; new ones ask at once."""
+        workload = Pods(self.cluster, self.namespace, self.labels)
+        found = kube.select(scene.api(self.cluster), "Pod", self.namespace, labels=self.labels)
+        stuck = {pod["metadata"]["name"] for pod in found if kube.ready(pod) is not None}
+        workload.delete(scene, [name for name in workload.names(scene) if name in stuck])
 
 
 def _encoded(text: str) -> str:

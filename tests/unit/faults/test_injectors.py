@@ -74,20 +74,26 @@ def certificate(secret: dict[str, Any]) -> x509.Certificate:
     return x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["crt.pem"]))
 
 
-def test_an_expired_issuer_is_of_the_same_anchor_and_comes_back(scene: Scene, cluster: Any, issuer: dict[str, Any]) -> None:
+def test_an_expired_issuer_is_of_the_same_anchor_and_comes_back(
+    scene: Scene, cluster: Any, issuer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     maker = injector(find("issuer-expired"))
     before = certificate(issuer)
     anchors = dict(cluster["ConfigMap", "linkerd-identity-trust-roots"]["data"])
     memory = maker.remember(scene, {})
     memory = {key: dict(value) for key, value in memory.items()}
     maker.inject(scene, {})
+    for name, state in [("old", "True"), ("new", "False")]:
+        cluster["Pod", name] = {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": state}]}}
     now = certificate(issuer)
     assert now.not_valid_after_utc < before.not_valid_after_utc and now.issuer == before.issuer
     anchor = x509.load_pem_x509_certificate(anchors["ca-bundle.crt"].encode())
     now.verify_directly_issued_by(anchor)
     assert cluster["ConfigMap", "linkerd-identity-trust-roots"]["data"] == anchors
+    monkeypatch.setattr(identity.ForeignAnchor, "_restart_components", lambda self, scene: None)
     maker.heal(scene, {}, memory)
     assert certificate(issuer) == before
+    assert {name for kind, name in cluster if kind == "Pod"} == {"old"}, "who waits for a certificate is made anew"
 
 
 def test_a_foreign_anchor_signs_its_own_issuer(scene: Scene, cluster: Any, issuer: dict[str, Any]) -> None:
