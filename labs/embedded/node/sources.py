@@ -8,8 +8,9 @@ import time
 from labs.embedded.node.model import Object
 from labs.wire.kube_api import ApiError, KubeApi
 
-FRESH = 10.0
-"""Seconds for which an object that was read is used again."""
+FRESH = 0.2
+"""Seconds for which an object that was read is used again: pods that start together read it once. A kubelet watches what its pods
+refer to, so that a new pod never gets what was replaced before it was made."""
 FORBIDDEN_RETRIES = 10
 """The node authorizer learns with a little delay that a pod (and so what it refers to) belongs to this node."""
 KINDS = {"configmaps": "configmap", "secrets": "secret"}
