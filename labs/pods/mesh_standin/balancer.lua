@@ -8,12 +8,13 @@ local DEFAULT_LATENCY = 0.03
 local FAIL_FAST = 3.0 -- how long a request waits for an endpoint
 local PAUSE_MS = 1000 -- upper limit of one pause; the pause listener answers sooner
 local REFUSED_FIRST, REFUSED_LAST = 0.1, 4.0 -- an endpoint that refuses connections is left alone for that long
-local FORGET = 30.0 -- a request without an answer for so long was given up by its client (Envoy does not tell Lua when)
-local SWEEP_EVERY = 32
+local FORGET = 10.0 -- a request without an answer for so long was given up by its client (Envoy does not tell Lua when)
+local SWEEP_EVERY = 1.0
 
 local services = {} -- by key: {text, endpoints = {address = endpoint}, order = {endpoint…}, failing_fast}
 local requests = {} -- by id: {service, picks, started, retried}
 local last_id = 0
+local swept = 0 -- when
 
 local function now(handle)
   return tonumber(handle:timestampString(EnvoyTimestampResolution.MICROSECOND)) / 1e6
@@ -94,6 +95,8 @@ local function settle_probe(endpoint)
 end
 
 local function sweep(time)
+  if time - swept < SWEEP_EVERY then return end
+  swept = time
   for id, request in pairs(requests) do
     if time - request.started > FORGET then
       request.picks[1].pending = request.picks[1].pending - 1
@@ -150,7 +153,7 @@ function envoy_on_request(handle)
   picks[1].pending = picks[1].pending + 1
   if picks[1].penalty > 0 then picks[1].probed = true end
   last_id = last_id + 1
-  if last_id % SWEEP_EVERY == 0 then sweep(time) end
+  sweep(time)
   requests[last_id] = {picks = picks, started = time, retried = retried}
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set("envoy.lb", "endpoints", table.concat(addresses, ","))
