@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -311,3 +314,28 @@ def test_cards_are_shared_as_the_nodes_label_says(
 def test_an_unknown_fault_is_refused_with_those_there_are(gpu: GpuCluster) -> None:
     with pytest.raises(Exception, match="overheat, power-cap"):
         gpu.ctl(NODES[0].name, "fault", "inject", "--gpu", "0", "--fault", "meltdown")
+
+
+def test_virtual_nodes_offer_cards_to_who_asks_for_them_and_leave_nothing(gpu: GpuCluster) -> None:
+    def fleet(kind: str, *words: str) -> dict[str, Any]:
+        items = gpu.get(kind, *words)["items"]
+        return {item["metadata"]["name"]: item for item in items if item["metadata"]["name"].startswith("fleet-")}
+
+    def ready() -> int:
+        rows = [row for node in fleet("nodes").values() for row in node["status"].get("conditions", [])]
+        return sum((row["type"], row["status"]) == ("Ready", "True") for row in rows)
+
+    words = ["many", "--nodes=40", "--prefix=fleet-", "--port=0", "--context=gpu", f"--kubeconfig={config.KUBECONFIG}"]
+    environment = os.environ | {"PYTHONPATH": str(config.ROOT)}
+    with subprocess.Popen([sys.executable, "-m", "labs.pods", "gpu-simulator", *words], env=environment) as process:
+        try:
+            eventually(ready, 60, holds=lambda count: count == 40)
+            nodes = fleet("nodes")
+            assert {node["status"]["allocatable"]["nvidia.com/gpu"] for node in nodes.values()} == {"8"}
+            assert {node["metadata"]["labels"]["nvidia.com/gpu.count"] for node in nodes.values()} == {"8"}
+            assert set(fleet("leases", "-n", "kube-node-lease")) == set(nodes)
+            assert all("boring-ops-lab/virtual-node" in [row["key"] for row in node["spec"]["taints"]] for node in nodes.values())
+        finally:
+            process.terminate()
+        assert process.wait(60) == 0
+    assert not fleet("nodes") and not fleet("leases", "-n", "kube-node-lease")
