@@ -112,7 +112,9 @@ def test_policy_denies_takes_effect_on_open_connections_and_counts(
     assert eventually(
         lambda: server.metrics("inbound_http_authz_deny_total", client_id=client.identity, srv_name="server-http") > 0
     )
-    assert server.metrics("inbound_http_authz_deny_total", tls="no_identity", no_tls_reason="no_tls_from_remote") > 0
+    assert eventually(
+        lambda: server.metrics("inbound_http_authz_deny_total", tls="no_identity", no_tls_reason="no_tls_from_remote") > 0
+    )
     assert "Request denied server.group=policy.linkerd.io server.kind=server server.name=server-http" in server.log()
 
 
@@ -122,7 +124,7 @@ def test_policy_admits_whom_it_names_and_says_so(plane: ControlPlane, pods: tupl
     assert eventually(lambda: server.call_app().status == 403)
     assert client.call(SERVER).status == 200
     assert eventually(lambda: server.metrics("inbound_http_authz_allow_total", authz_name="named", client_id=client.identity) > 0)
-    assert server.metrics("request_total", direction="inbound", authz_name="named", tls="true") > 0
+    assert eventually(lambda: server.metrics("request_total", direction="inbound", authz_name="named", tls="true") > 0)
 
 
 def test_a_certificate_of_another_identity_is_not_accepted(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
@@ -151,7 +153,7 @@ def test_outbound_metrics_have_linkerds_labels(pods: tuple[MeshedPod, MeshedPod]
     assert eventually(
         lambda: client.metrics("response_total", classification="failure", status_code="500", **wanted) == before + 1
     )
-    assert client.metrics("response_latency_ms_bucket", le="50000", **wanted) > 0
+    assert eventually(lambda: client.metrics("response_latency_ms_bucket", le="50000", **wanted) > 0)
     assert client.metrics("outbound_http_route_backend_response_statuses_total", backend_name="server", http_status="500") > 0
 
 
@@ -224,7 +226,9 @@ def test_the_gateway_forwards_under_its_own_identity(
         with pytest.raises(OSError):  # plaintext gets no answer at all
             gateway.call_app(port=4143)
         assert eventually(lambda: gateway.metrics("request_total", direction="outbound", dst_deployment="server") > 0)
-        assert gateway.metrics("inbound_http_authz_allow_total", target_port="4143", client_id=client.identity) > 0
+        assert eventually(
+            lambda: gateway.metrics("inbound_http_authz_allow_total", target_port="4143", client_id=client.identity) > 0
+        )
     finally:
         gateway.close()
 
