@@ -13,7 +13,7 @@ from labs.errors import LabError, NotFound, UsageError
 from labs.faults.injectors.base import Injector, Memory, Scene, Where
 from labs.faults.simulators import Simulators
 
-RESTARTED = 20.0
+RESTARTED = 40.0
 """Seconds a heal waits for a server to be back on its card; one that failed often is held back longer, as its pod says."""
 POLL = 0.5
 
