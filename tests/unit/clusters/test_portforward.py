@@ -104,6 +104,7 @@ def test_a_record_of_a_process_that_is_gone_leads_to_a_new_forward(forwarded: Pa
     gone.terminate()
     eventually(lambda: gone.status() == psutil.STATUS_ZOMBIE)
     assert answers(portforward.url(Cluster("app"), "shop", "chat"))
+    portforward.close_all()
     # A number that another process has now is not ours to end.
     with subprocess.Popen(["sleep", "60"]) as other:
         record.write_text(json.dumps(found | {"pid": other.pid}))
