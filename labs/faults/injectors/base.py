@@ -103,10 +103,11 @@ class Pods:
     namespace: str
     labels: str
 
-    def names(self, scene: Scene) -> list[str]:
-        """Those that are not on their way out, sorted."""
+    def names(self, scene: Scene, lacking: kube.Condition | None = None) -> list[str]:
+        """Those that are not on their way out, sorted; with ``lacking`` only those for which that condition is not true."""
         found = kube.select(scene.api(self.cluster), "Pod", self.namespace, labels=self.labels)
-        return sorted(pod["metadata"]["name"] for pod in found if not pod["metadata"].get("deletionTimestamp"))
+        staying = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        return sorted(pod["metadata"]["name"] for pod in staying if lacking is None or lacking(pod) is not None)
 
     def delete(self, scene: Scene, names: Sequence[str], *, grace: int | None = None) -> None:
         for name in names:

@@ -105,9 +105,7 @@ class ForeignAnchor(Injector):
     def _replace_stuck(self, scene: Scene) -> None:
         """Pods without a certificate ask again ever more rarely; new ones ask at once."""
         workload = Pods(self.cluster, self.namespace, self.labels)
-        found = kube.select(scene.api(self.cluster), "Pod", self.namespace, labels=self.labels)
-        stuck = {pod["metadata"]["name"] for pod in found if kube.ready(pod) is not None}
-        workload.delete(scene, [name for name in workload.names(scene) if name in stuck])
+        workload.delete(scene, workload.names(scene, lacking=kube.ready))
 
 
 def _encoded(text: str) -> str:
