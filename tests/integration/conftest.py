@@ -45,7 +45,7 @@ class Pods:
         return json.loads(self.run("get", "pods", "-l", selector, "-o", "json"))["items"]
 
     def until(self, name: str, true: Callable[[Object], Any], timeout: float = 30) -> Object:
-        """The pod once ``true(pod)``; fails with its status after ``timeout`` seconds."""
+        """The pod once ``true(pod)``; fails after ``timeout`` seconds with the pod as it was last."""
         return eventually(lambda: self.get(name), timeout, holds=true)
 
     def events(self, name: str) -> list[tuple[str, str]]:

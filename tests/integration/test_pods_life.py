@@ -123,19 +123,19 @@ def test_a_changed_image(pods: Any) -> None:
 
 def test_init_containers_and_a_sidecar(pods: Any) -> None:
     inits: list[dict[str, Any]] = [
-        {"name": "i1", "image": "busybox:1", "command": ["sh", "-c", "echo one > /work/order"]},
+        {"name": "i1", "image": "busybox:1", "command": ["sh", "-c", "echo one > /shared/order"]},
         {"name": "sc", "image": "busybox:1", "restartPolicy": "Always",
-         "command": ["sh", "-c", f"echo sc >> /work/order; trap 'exit 0' TERM; {LOOP}"],
+         "command": ["sh", "-c", f"echo sc >> /shared/order; trap 'exit 0' TERM; {LOOP}"],
          "startupProbe": {"exec": {"command": ["sleep", "0.1"]}, "periodSeconds": 1}},
-        {"name": "i2", "image": "busybox:1", "command": ["sh", "-c", "echo two >> /work/order"]},
+        {"name": "i2", "image": "busybox:1", "command": ["sh", "-c", "echo two >> /shared/order"]},
     ]  # fmt: skip
-    share = [{"name": "work", "mountPath": "/work"}]
+    share = [{"name": "work", "mountPath": "/shared"}]
     for container in inits:
         container["volumeMounts"] = share
     shared = {"volumes": [{"name": "work", "emptyDir": {}}], "initContainers": inits}
     failing = [{"name": "i1", "image": "busybox:1", "command": ["sh", "-c", "exit 3"]}]
     pods.apply(
-        pods.pod("order", "cat /work/order; sleep 1", spec=shared | {"restartPolicy": "Never"}, volumeMounts=share),
+        pods.pod("order", "cat /shared/order; sleep 1", spec=shared | {"restartPolicy": "Never"}, volumeMounts=share),
         pods.pod("init-fails", LOOP, spec={"restartPolicy": "Never", "initContainers": failing}),
         pods.pod("init-loops", LOOP, spec={"initContainers": failing}),
     )

@@ -63,16 +63,16 @@ def init_loops(stage: Stage) -> Any:
 
 def with_sidecar(stage: Stage) -> Object:
     """A sidecar between two init containers: each writes its name to a file all share."""
-    mount = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
-    probe = {"exec": {"command": ["test", "-e", "/work/started"]}, "periodSeconds": 1}
-    script = f"trap 'exit 0' TERM; sleep 1; echo sidecar >> /work/order; touch /work/started; {LOOP}"
+    mount = {"volumeMounts": [{"name": "work", "mountPath": "/shared"}]}
+    probe = {"exec": {"command": ["test", "-e", "/shared/started"]}, "periodSeconds": 1}
+    script = f"trap 'exit 0' TERM; sleep 1; echo sidecar >> /shared/order; touch /shared/started; {LOOP}"
     inits = [
-        container("i1", "echo one > /work/order", **mount),
+        container("i1", "echo one > /shared/order", **mount),
         container("sidecar", script, restartPolicy="Always", startupProbe=probe, **mount),
-        container("i2", "echo two >> /work/order", **mount),
+        container("i2", "echo two >> /shared/order", **mount),
     ]
     spec = {"restartPolicy": "Never", "initContainers": inits, "volumes": [{"name": "work", "emptyDir": {}}]}
-    return pod(stage, "sidecar", "cat /work/order; sleep 4", spec=spec, **mount)
+    return pod(stage, "sidecar", "cat /shared/order; sleep 4", spec=spec, **mount)
 
 
 @topic.row("order of init, sidecar with a startup probe, init, main", real=["one", "sidecar", "two"], source=SOURCE, within=25)
