@@ -65,11 +65,12 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def test_rollout_and_rollback(pods: Any) -> None:
-    pods.apply(workload(pods, "Deployment", "web", replicas=2, progressDeadlineSeconds=4))
+    pods.apply(workload(pods, "Deployment", "web", replicas=2))
     pods.run("rollout", "status", "deployment/web", "--timeout=30s")
     first = {pod["metadata"]["name"] for pod in pods.select("test=web")}
     assert len(first) == 2
 
+    pods.run("patch", "deployment/web", "--patch", json.dumps({"spec": {"progressDeadlineSeconds": 4}}))
     pods.run("set", "image", "deployment/web", "main=registry.example.invalid/web:2")
     with pytest.raises(CommandFailed, match="exceeded its progress deadline"):
         pods.run("rollout", "status", "deployment/web", "--timeout=30s")
@@ -82,6 +83,7 @@ def test_rollout_and_rollback(pods: Any) -> None:
     assert condition(deployment, "Progressing")["reason"] == "ProgressDeadlineExceeded"
     assert condition(deployment, "Available")["status"] == "True"
 
+    pods.run("patch", "deployment/web", "--patch", json.dumps({"spec": {"progressDeadlineSeconds": 60}}))
     pods.run("rollout", "undo", "deployment/web")
     pods.run("rollout", "status", "deployment/web", "--timeout=30s")
     eventually(lambda: {pod["metadata"]["name"] for pod in pods.select("test=web")} == first)
@@ -194,8 +196,8 @@ def test_pods_of_a_lost_node_are_evicted_to_another(pods: Any, silenced: Callabl
     begun = time.monotonic()
     eventually(lambda: condition(get(pods, "node", node), "Ready")["status"] == "Unknown", 30)
     assert condition(get(pods, "node", node), "Ready")["reason"] == "NodeStatusUnknown"
-    assert not is_ready(pods.get(first["metadata"]["name"]))
-    assert not is_ready(pods.get("stays"))
+    for name in (first["metadata"]["name"], "stays"):
+        pods.until(name, lambda pod: not is_ready(pod))
     moved = eventually(lambda: [pod for pod in pods.select("test=moves") if is_ready(pod)], 60)
     assert time.monotonic() - begun > 25, "sooner than the 30 s of a pod's toleration"
     assert moved[0]["spec"]["nodeName"] != node

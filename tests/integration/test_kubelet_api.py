@@ -61,9 +61,11 @@ def test_exec_of_what_is_not_there(talker: str) -> None:
 
 
 def test_logs(talker: str) -> None:
-    followed = raw(talker, "logs", "talker", "--tail=2", "--timestamps")
-    assert [line.split(" ", 1)[1] for line in followed.stdout.splitlines()][-1].startswith("line")
-    assert "out\n" in raw(talker, "logs", "talker").stdout
+    # The two streams are two pipes: what came first in the program may come second in the log.
+    whole = eventually(lambda: raw(talker, "logs", "talker").stdout, holds=lambda text: "line 3\n" in text)
+    assert sorted(whole.splitlines()) == ["err", "line 1", "line 2", "line 3", "out"]
+    last = raw(talker, "logs", "talker", "--tail=2", "--timestamps").stdout.splitlines()
+    assert [line.split(" ", 1)[1] for line in last] == ["line 2", "line 3"]
     assert raw(talker, "logs", "talker", "--tail=0").stdout == ""
     refused = raw(talker, "logs", "talker", "--previous")
     words = 'Error from server (BadRequest): previous terminated container "main" in pod "talker" not found\n'

@@ -92,7 +92,7 @@ def ask(kubectl: Kubectl, namespace: str) -> tuple[int, str]:
     return int(status), body.strip()
 
 
-def becomes(kubectl: Kubectl, namespace: str, status: int, seconds: float = 15) -> None:
+def becomes(kubectl: Kubectl, namespace: str, status: int, seconds: float = 60) -> None:
     eventually(lambda: ask(kubectl, namespace)[0], seconds, holds=lambda found: found == status)
 
 
@@ -101,9 +101,11 @@ def test_pods_are_injected_and_the_server_sees_who_calls(demo: str, kubectl: Kub
     assert all(pod["spec"]["initContainers"][0]["name"] == "linkerd-proxy" for pod in pods)
     status, body = ask(kubectl, demo)
     assert (status, json.loads(body)["l5d-client-id"]) == (200, f"client.{demo}.serviceaccount.identity.linkerd.cluster.local")
-    events = kubectl("app", "get", "events", "-n", demo)
-    assert "Linkerd sidecar proxy injected" in events
-    assert f"issued certificate for server.{demo}.serviceaccount.identity.linkerd.cluster.local until" in events
+    issued = f"issued certificate for server.{demo}.serviceaccount.identity.linkerd.cluster.local until"
+    eventually(
+        lambda: kubectl("app", "get", "events", "-n", demo),
+        holds=lambda events: "Linkerd sidecar proxy injected" in events and issued in events,
+    )
 
 
 def test_a_server_denies_and_a_policy_admits(demo: str, kubectl: Kubectl) -> None:

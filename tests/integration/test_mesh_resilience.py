@@ -130,8 +130,10 @@ def test_without_injector_pods_come_without_a_proxy_and_without_identity_they_wa
         kubectl("app", "-n", "linkerd", "scale", "deploy/linkerd-proxy-injector", "--replicas=1")
         kubectl("app", "-n", "linkerd", "rollout", "status", "deploy/linkerd-proxy-injector", "--timeout=60s", timeout=80)
         apply(kubectl, demo, *workload("waits", ["sleep", "3600"]))
+        waits = ("-n", demo, "get", "pods", "-l", "app=waits")
+        eventually(lambda: kubectl("app", *waits), holds=lambda row: "Init:0/1" in row)
         time.sleep(4)
-        assert "Init:0/1" in kubectl("app", "-n", demo, "get", "pods", "-l", "app=waits")
+        assert "Init:0/1" in kubectl("app", *waits), "it goes on waiting"
     finally:
         for part in ("proxy-injector", "identity"):
             kubectl("app", "-n", "linkerd", "scale", f"deploy/linkerd-{part}", "--replicas=1")

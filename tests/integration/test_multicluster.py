@@ -46,7 +46,7 @@ def linked(kubectl: Kubectl) -> None:
         apply(kubectl, context, linkerd(context, "multicluster", "install", "--set", f"controllers[0].link.ref.name={peer}"))
         kubectl(context, "-n", NAMESPACE, "wait", "--for=condition=Available", "deploy", "--all", "--timeout=60s")
     apply(kubectl, "app", linkerd("gpu", "multicluster", "link-gen", "--cluster-name", "gpu"))
-    eventually(gateway_is(True), 20)
+    eventually(gateway_is(True), 60)
 
 
 def apply(kubectl: Kubectl, context: str, printed: subprocess.CompletedProcess[str]) -> None:
@@ -67,23 +67,23 @@ def test_an_exported_service_is_mirrored_and_goes_with_its_label(linked: None, k
     try:
         kubectl("gpu", "-n", namespace, "create", "service", "clusterip", "server", "--tcp=8000:8000")
         kubectl("gpu", "-n", namespace, "label", "service", "server", "mirror.linkerd.io/exported=true")
-        kubectl("app", "-n", namespace, "wait", "--for=create", "service/server-gpu", "--timeout=10s")
+        kubectl("app", "-n", namespace, "wait", "--for=create", "service/server-gpu", "--timeout=40s")
         mirror = json.loads(kubectl("app", "-n", namespace, "get", "service", "server-gpu", "-o", "json"))
         assert mirror["metadata"]["labels"]["mirror.linkerd.io/cluster-name"] == "gpu"
         assert (
             mirror["metadata"]["annotations"]["mirror.linkerd.io/remote-svc-fq-name"] == f"server.{namespace}.svc.cluster.local"
         )
         kubectl("gpu", "-n", namespace, "label", "service", "server", "mirror.linkerd.io/exported-")
-        kubectl("app", "-n", namespace, "wait", "--for=delete", "service/server-gpu", "--timeout=10s")
+        kubectl("app", "-n", namespace, "wait", "--for=delete", "service/server-gpu", "--timeout=40s")
     finally:
         kubectl("gpu", "delete", "namespace", namespace, "--wait=false")
 
 
 def test_check_passes_fails_without_the_gateway_and_passes_again(linked: None, kubectl: Kubectl) -> None:
-    assert linkerd("app", "multicluster", "check", "--wait", "20s").returncode == 0
+    assert linkerd("app", "multicluster", "check", "--wait", "60s").returncode == 0
     kubectl("gpu", "-n", NAMESPACE, "scale", "deploy/linkerd-gateway", "--replicas=0")
     try:
-        eventually(gateway_is(False), 30)
+        eventually(gateway_is(False), 60)
         broken = linkerd("app", "multicluster", "check", "--wait", "1s")
         assert broken.returncode == 1
         assert "liveness checks failed for gpu" in broken.stdout
@@ -140,7 +140,7 @@ def call(kubectl: Kubectl, namespace: str, service: str) -> dict[str, str]:
 
 def test_a_flat_mirror_shows_the_clients_identity(both: str, kubectl: Kubectl) -> None:
     kubectl("gpu", "-n", both, "label", "service", "server", "mirror.linkerd.io/exported=remote-discovery")
-    eventually(lambda: call(kubectl, both, "server-gpu").get("cluster") == "gpu", 20)
+    eventually(lambda: call(kubectl, both, "server-gpu").get("cluster") == "gpu", 60)
     seen = call(kubectl, both, "server-gpu")
     assert seen["l5d-client-id"] == f"client.{both}.serviceaccount.identity.linkerd.cluster.local"
     assert seen["host"] == f"server-gpu.{both}.svc.cluster.local:8080"
@@ -151,7 +151,7 @@ def test_a_flat_mirror_shows_the_clients_identity(both: str, kubectl: Kubectl) -
 
 def test_a_gateway_mirror_hides_the_client(both: str, kubectl: Kubectl) -> None:
     kubectl("gpu", "-n", both, "label", "service", "server", "mirror.linkerd.io/exported=true")
-    eventually(lambda: call(kubectl, both, "server-gpu").get("cluster") == "gpu", 20)
+    eventually(lambda: call(kubectl, both, "server-gpu").get("cluster") == "gpu", 60)
     seen = call(kubectl, both, "server-gpu")
     assert seen["l5d-client-id"] == f"linkerd-gateway.{NAMESPACE}.serviceaccount.identity.linkerd.cluster.local"
     assert f"for=client.{both}." in seen["forwarded"]
@@ -164,7 +164,7 @@ def test_a_federated_service_loses_only_the_half_whose_credentials_are_gone(both
     def clusters() -> set[str]:
         return {call(kubectl, both, "server-federated").get("cluster", "none") for _ in range(8)}
 
-    eventually(lambda: clusters() == {"app", "gpu"}, 30)
+    eventually(lambda: clusters() == {"app", "gpu"}, 60)
     federated = json.loads(kubectl("app", "-n", both, "get", "service", "server-federated", "-o", "json"))
     annotations = federated["metadata"]["annotations"]
     assert annotations["multicluster.linkerd.io/remote-discovery"] == "server@gpu"
@@ -172,9 +172,9 @@ def test_a_federated_service_loses_only_the_half_whose_credentials_are_gone(both
     secret = kubectl("app", "-n", "linkerd", "get", "secret", "cluster-credentials-gpu", "-o", "json")
     kubectl("app", "-n", "linkerd", "delete", "secret", "cluster-credentials-gpu")
     try:
-        eventually(lambda: clusters() == {"app"}, 20)
+        eventually(lambda: clusters() == {"app"}, 60)
     finally:
         kept = {key: value for key, value in json.loads(secret).items() if key != "status"}
         kept["metadata"] = {key: kept["metadata"][key] for key in ("name", "namespace", "labels", "annotations")}
         kubectl("app", "apply", "-f", "-", input=json.dumps(kept))
-    eventually(lambda: clusters() == {"app", "gpu"}, 20)
+    eventually(lambda: clusters() == {"app", "gpu"}, 60)

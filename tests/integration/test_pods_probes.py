@@ -10,16 +10,26 @@ pytestmark = pytest.mark.integration
 
 STUBBORN = "trap '' TERM; while :; do sleep 0.2; done"
 LOOP = "trap 'exit 143' TERM; while :; do sleep 0.2; done"
-HEALTHY_THEN_NOT = """
-import http.server, os, time
-begun = time.time()
+HEALTHY_UNTIL_TOLD = """
+import http.server, os
+status = 200
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200 if time.time() - begun < 4 else 500)
+        self.send_response(status)
         self.end_headers()
+    def do_POST(self):
+        global status
+        self.do_GET()
+        status = 500
     def log_message(self, *args): pass
 http.server.HTTPServer((os.environ["BIND_ADDRESS"], 8080), Handler).serve_forever()
 """
+TELL = """
+import os, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+opener.open("http://" + os.environ["BIND_ADDRESS"] + ":8080/", data=b"")
+"""
+"""Run in a pod of HEALTHY_UNTIL_TOLD: from now on it is not."""
 SILENT = """
 import os, socket, time
 with socket.create_server((os.environ["BIND_ADDRESS"], 8080)):
@@ -51,7 +61,7 @@ def restarts(pod: dict[str, Any]) -> int:
 def test_http_and_tcp(pods: Any) -> None:
     http = {"httpGet": {"path": "/health", "port": "web"}} | FAST
     ports = [{"name": "web", "containerPort": 8080}]
-    server = ["python", "-c", HEALTHY_THEN_NOT]
+    server = ["python", "-c", HEALTHY_UNTIL_TOLD]
     pods.apply(
         pods.pod("dies", command=server, ports=ports, readinessProbe=http, livenessProbe=http),
         pods.pod("fades", command=server, ports=ports, readinessProbe=http),
@@ -62,6 +72,8 @@ def test_http_and_tcp(pods: Any) -> None:
     )
     for name in ("dies", "fades", "tcp"):
         pods.until(name, ready)
+    for name in ("dies", "fades"):
+        pods.run("exec", name, "--", "python", "-c", TELL)
     pods.until("fades", lambda pod: not ready(pod))
     dies = pods.until("dies", lambda pod: restarts(pod) == 1)
     assert dies["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 143

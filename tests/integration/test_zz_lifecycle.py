@@ -137,8 +137,8 @@ def test_supervisor_killed_with_9_leaves_nothing(lab_up: None) -> None:
     identity = control.identity()
     assert identity
     os.kill(identity.pid, signal.SIGKILL)
-    eventually(lambda: survivors(everything) == [], 15)
-    assert eventually(lambda: occupied() == [], 15)
+    eventually(lambda: survivors(everything) == [])
+    assert eventually(lambda: occupied() == [])
 
 
 def test_down_leaves_nothing() -> None:
