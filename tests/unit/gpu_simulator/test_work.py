@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labs.pods.gpu_simulator.profile import UnknownProduct, profile_of, profiles
+from labs.pods.gpu_simulator.profile import FOLDER, UnknownProduct, profile_of, profiles
 from labs.pods.gpu_simulator.work import BadWork, decode_step_seconds, demand_of, parse, token_rate
 from labs.wire.gpu_work import Work
 
@@ -78,3 +80,13 @@ def test_profiles_are_consistent(profile: Any) -> None:
     assert profile.idle_w < profile.power_min_limit_w < profile.power_limit_w
     full = 25 + profile.power_limit_w * profile.thermal_resistance_k_per_w * 1.03
     assert full < profile.max_operating_c, "a well-cooled card does not throttle by heat"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_figure_of_a_profile_says_where_it_comes_from(path: Path) -> None:
+    head, _, figures = path.read_text().partition("product = ")
+    explained = set(re.findall(r"\[([a-z]+)\] ", head))
+    for line in figures.splitlines()[1:]:
+        if " = " in line and not line.startswith('"'):  # the lines of [mig] are explained by its own
+            marks = set(re.findall(r"\[([a-z]+)\]", line.partition("#")[2]))
+            assert marks and marks <= explained, line
