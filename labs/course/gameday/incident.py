@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CAUSES = {"bad-rollout": {}, "link-latency": {"latency": 700}}
 """By name, with their words: somebody ships a version, and the way between the clusters becomes long."""
+SIGNS = 90.0
+"""Seconds in which a cause must show. On an idle machine its sign takes what the catalogue says; a laptop on stage is not idle."""
 POLL = 0.5
 SEEN = 6.0
 """Seconds until what shows is plain to see as well: the windows of the graphs' rates are as long."""
@@ -52,8 +54,8 @@ class Incident:
         servers = self._lab.prometheus_servers()
         for fault, injection in zip(self._faults, self._shift.injections, strict=True):
             while not is_there(self._lab.scene, servers, fault.sign):
-                if time.time() - injection.start > fault.sign.within:
-                    raise TimedOut(f"{fault.name} does not show after {fault.sign.within:g} s", fix="lab fault heal --all")
+                if time.time() - injection.start > SIGNS:
+                    raise TimedOut(f"{fault.name} does not show after {SIGNS:g} s", fix="lab fault heal --all")
                 time.sleep(POLL)
         time.sleep(SEEN)
 

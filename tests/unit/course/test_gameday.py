@@ -331,7 +331,7 @@ def test_an_incident_has_two_causes_that_are_not_named_until_they_are_repaired(l
 def test_an_incident_that_does_not_show_is_healed(lab: Any, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incidents, "is_there", lambda *words: False)
     monkeypatch.setattr(incidents.time, "time", iter(range(1, 10**10, 10**8)).__next__)
-    with pytest.raises(LabError, match="bad-rollout does not show after 40 s"):
+    with pytest.raises(LabError, match="bad-rollout does not show after 90 s"):
         incident.start(steady=0)
     assert not lab.journal.active() and lab.running.stopped
 
