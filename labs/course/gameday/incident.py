@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CAUSES = {"bad-rollout": {}, "link-latency": {"latency": 700}}
 """By name, with their words: somebody ships a version, and the way between the clusters becomes long."""
 SIGNS = 90.0
-"""Seconds in which a cause must show. On an idle machine its sign takes what the catalogue says; a laptop on stage is not idle."""
+"""Seconds in which a cause must show: the catalogue says what it takes on an idle machine, and a laptop on stage is not idle."""
 POLL = 0.5
 SEEN = 6.0
 """Seconds until what shows is plain to see as well: the windows of the graphs' rates are as long."""

@@ -14,6 +14,9 @@ Where = dict[str, Any]
 """The place of a fault, in the words of its row; JSON."""
 Memory = dict[str, Any]
 """What was there before, for the heal; JSON, since it outlives the process in the journal."""
+GPU_NODE = "GPU_NODE"
+"""Stands in rows and manifests for a node with cards: each backend gives its nodes other names."""
+GPU_PRESENT = "nvidia.com/gpu.present=true"
 SETTLE = 90.0
 """Seconds a heal waits for what it restored to be in service again."""
 
@@ -93,6 +96,20 @@ class Target:
 
     def wait(self, scene: Scene, until: kube.Condition = kube.rolled_out, timeout: float = SETTLE) -> None:
         kube.wait(scene.api(self.cluster), self.kind, self.name, self.namespace, until, timeout=timeout)
+
+
+def choose_gpu_node(scene: Scene, cluster: str, where: Where) -> str:
+    """The node with cards that ``where`` names, or the first one.
+
+    Raises:
+        NotFound: the cluster has no node of that name with cards.
+    """
+    known = sorted(row["metadata"]["name"] for row in kube.select(scene.api(cluster), "Node", labels=GPU_PRESENT))
+    if where.get("node", GPU_NODE) in known:
+        return str(where["node"])
+    if "node" in where or not known:
+        raise NotFound(f"node with GPUs in cluster {cluster}", str(where.get("node", "any")), known)
+    return known[0]
 
 
 @dataclass(frozen=True)

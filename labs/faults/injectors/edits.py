@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labs import kube
-from labs.faults.injectors.base import Injector, Memory, Pods, Scene, Target, Where
+from labs.faults.injectors.base import GPU_NODE, Injector, Memory, Pods, Scene, Target, Where, choose_gpu_node
 
 Operation = dict[str, Any]
 MISSING = "missing"
@@ -17,8 +17,8 @@ MISSING = "missing"
 class Edit(Injector):
     """A JSON Patch (RFC 6902) of one object; what stood at the pointers ``keep`` is put back by the heal.
 
-    ``bounce`` names pods that are deleted after either change, so that it counts at once; ``settle`` are workloads the heal
-    waits for.
+    A target called GPU_NODE is the node that ``where`` says, or the first with cards. ``bounce`` names pods that are deleted
+    after either change, so that it counts at once; ``settle`` are workloads the heal waits for.
     """
 
     target: Target
@@ -38,35 +38,39 @@ class Edit(Injector):
         return cls(Target(**target), patch, keep, pods, workloads, fix)
 
     def resolve(self, scene: Scene, where: Where) -> Where:
-        self.target.require(scene, self.fix)
-        return {}
+        chosen = {"node": choose_gpu_node(scene, self.target.cluster, where)} if self.target.name == GPU_NODE else {}
+        self._at(chosen).require(scene, self.fix)
+        return chosen
 
     def touches(self, where: Where) -> frozenset[str]:
-        return frozenset({self.target.title})
+        return frozenset({self._at(where).title})
 
     def remember(self, scene: Scene, where: Where) -> Memory:
-        found = self.target.require(scene, self.fix)
+        found = self._at(where).require(scene, self.fix)
         kept = {pointer: look_up(found, pointer) for pointer in self.keep}
         return {"kept": kept, "replica_sets": self._replica_sets(scene)}
 
     def inject(self, scene: Scene, where: Where) -> None:
-        self._patch(scene, self.patch)
+        self._patch(scene, where, self.patch)
         self._bounce(scene)
 
     def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
-        found = self.target.get(scene)
+        found = self._at(where).get(scene)
         if found is None:
             return
         undo = [step for pointer, kept in memory["kept"].items() if (step := restoring(found, pointer, kept))]
         if undo:
-            self._patch(scene, undo)
+            self._patch(scene, where, undo)
             self._bounce(scene)
         for workload in self.settle:
             workload.wait(scene)
         self._forget_revisions(scene, memory["replica_sets"])
 
-    def _patch(self, scene: Scene, operations: Sequence[Operation]) -> None:
-        target = self.target
+    def _at(self, where: Where) -> Target:
+        return replace(self.target, name=where["node"]) if self.target.name == GPU_NODE else self.target
+
+    def _patch(self, scene: Scene, where: Where, operations: Sequence[Operation]) -> None:
+        target = self._at(where)
         kube.patch(scene.api(target.cluster), target.kind, target.name, target.namespace, list(operations))
 
     def _bounce(self, scene: Scene) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labs import kube
 from labs.errors import UsageError
-from labs.faults.injectors.base import Injector, Memory, Pods, Scene, Target, Where
+from labs.faults.injectors.base import GPU_NODE, Injector, Memory, Pods, Scene, Target, Where, choose_gpu_node
 
 FOLDER = Path(__file__).parent.parent / "manifests"
 GONE = 60.0
@@ -19,6 +20,7 @@ GONE = 60.0
 class Extras(Injector):
     """Apply the objects of ``manifest`` (a file in labs/faults/manifests) and delete them again.
 
+    Pods of the node GPU_NODE go to the node that ``where`` says, or to the first with cards.
     ``victim`` is a selector: its first pod is deleted once the objects are there, so that its replacement meets them. ``owner``
     is what replaces it; the heal nudges its ReplicaSets, which wait ever longer after each refusal, and waits for them.
     """
@@ -35,16 +37,19 @@ class Extras(Injector):
         return frozenset({f"{self.cluster} {self.manifest}"})
 
     def resolve(self, scene: Scene, where: Where) -> Where:
-        for row in self.objects():
-            if node := row.get("spec", {}).get("template", {}).get("spec", {}).get("nodeName"):
-                Target(self.cluster, "Node", node).require(scene)
+        bound = any(spec.get("nodeName") == GPU_NODE for spec in map(_pod_spec, self.objects()))
+        chosen = {"node": choose_gpu_node(scene, self.cluster, where)} if bound else {}
         for target in self._targets():
             if target.get(scene) is not None:
                 raise UsageError(f"{target.title} exists already", fix="lab fault heal --all")
-        return {}
+        return chosen
 
     def inject(self, scene: Scene, where: Where) -> None:
-        kube.apply(scene.api(self.cluster), self.objects())
+        objects = self.objects()
+        for spec in map(_pod_spec, objects):
+            if spec.get("nodeName") == GPU_NODE:
+                spec["nodeName"] = where["node"]
+        kube.apply(scene.api(self.cluster), objects)
         if self.victim:
             pods = Pods(self.cluster, **self.victim)
             pods.delete(scene, [pods.require_one(scene)])
@@ -72,3 +77,10 @@ class Extras(Injector):
             for value in ("now", None):
                 body = {"metadata": {"annotations": {"boring-ops-lab/nudge": value}}}
                 kube.patch(api, "ReplicaSet", row["metadata"]["name"], namespace, body)
+
+
+def _pod_spec(workload: kube.Object) -> dict[str, Any]:
+    """The pods' spec in a workload, to be changed in place; empty for objects that make no pods."""
+    found = workload.get("spec", {}).get("template", {}).get("spec", {})
+    assert isinstance(found, dict)
+    return found

@@ -14,6 +14,7 @@ from labs.errors import NotFound
 from labs.faults.injectors.base import Injector, Memory, Scene, Where
 
 CONTROL_PLANE = ("kube-apiserver", "kube-scheduler", "kube-controller-manager")
+CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 NAMES_IN_A_CONTAINER = "kube-apiserver|kube-scheduler|kube-controller"
 """As the kernel keeps them: the first 15 characters."""
 READY_AGAIN = 60.0
@@ -32,11 +33,14 @@ class Frozen(Injector):
 
     def refusal(self, scene: Scene) -> str | None:
         can = scene.backend.can
-        return None if can.node_processes or can.netem else "its nodes are not the lab's to stop"
+        if not (can.node_processes or can.netem):
+            return "its nodes are not the lab's to stop"
+        if self.what == "control-plane" and scene.backend.name == "k3d":
+            return "k3s is one process: control plane, kubelet and the way to pods' logs would stop together"
+        return None
 
     def resolve(self, scene: Scene, where: Where) -> Where:
-        nodes = {spec.name: spec for spec in config.topology() if spec.name == self.cluster}[self.cluster].nodes
-        known = [node.name for node in nodes if node.control_plane == (self.what == "control-plane")]
+        known = self._names(scene, control_plane=self.what == "control-plane")
         chosen = where.get("node", known[0])
         if chosen not in known:
             raise NotFound("node to freeze", str(chosen), known)
@@ -60,14 +64,22 @@ class Frozen(Injector):
             shell.run(["docker", "exec", where["node"], "pkill", "-CONT", "-x", NAMES_IN_A_CONTAINER])
         elif shell.run(["docker", "inspect", "-f", "{{.State.Paused}}", where["node"]]).strip() == "true":
             shell.run(["docker", "unpause", where["node"]])
-        for node in self._nodes(where):
+        for node in self._nodes(scene, where):
             kube.wait(scene.api(self.cluster), "Node", node, None, kube.ready, timeout=READY_AGAIN)
 
-    def _nodes(self, where: Where) -> list[str]:
+    def _nodes(self, scene: Scene, where: Where) -> list[str]:
         """Nodes that must be Ready again: a control plane that slept takes all of them for silent at first."""
         if self.what == "node":
             return [where["node"]]
-        return [node.name for spec in config.topology() if spec.name == self.cluster for node in spec.nodes]
+        return [*self._names(scene, control_plane=True), *self._names(scene, control_plane=False)]
+
+    def _names(self, scene: Scene, *, control_plane: bool) -> list[str]:
+        """Of nodes that are processes as the lab calls them; a container has the name of its node, which its tool chose."""
+        if scene.backend.can.node_processes:
+            nodes = [node for spec in config.topology() if spec.name == self.cluster for node in spec.nodes]
+            return [node.name for node in nodes if node.control_plane == control_plane]
+        rows = [row["metadata"] for row in kube.select(scene.api(self.cluster), "Node")]
+        return sorted(row["name"] for row in rows if (CONTROL_PLANE_LABEL in row["labels"]) == control_plane)
 
     def _processes(self, where: Where) -> list[psutil.Process]:
         """The children of the supervisor that are meant, with all below them, parents first."""

@@ -115,18 +115,36 @@ def test_without_a_mesh_there_is_no_issuer_to_break(scene: Scene, cluster: Any) 
 
 def test_extra_objects_come_and_go_and_are_not_made_twice(scene: Scene, cluster: Any) -> None:
     storm = injector(find("admission-storm"))
-    with pytest.raises(NotFound, match="gpu-worker"):
+    with pytest.raises(NotFound, match="node with GPUs in cluster gpu"):
         storm.resolve(scene, {})
-    node = ("Node", "gpu-worker")
-    cluster[node] = {"metadata": {"name": "gpu-worker"}}
-    assert storm.resolve(scene, {}) == {}
-    storm.inject(scene, {})
+    node = ("Node", "k3d-gpu-agent-0")
+    cluster[node] = {"metadata": {"name": node[1]}}
+    with pytest.raises(NotFound, match="there are: k3d-gpu-agent-0"):
+        storm.resolve(scene, {"node": "gpu-worker"})
+    where = storm.resolve(scene, {})
+    assert where == {"node": node[1]}
+    storm.inject(scene, where)
+    assert cluster["Deployment", "finetune"]["spec"]["template"]["spec"]["nodeName"] == node[1]
     assert set(cluster) == {node, ("Namespace", "training"), ("ResourceQuota", "pods"), ("Deployment", "finetune")}
     with pytest.raises(UsageError, match="namespace training exists already"):
         storm.resolve(scene, {})
-    storm.heal(scene, {}, {})
+    storm.heal(scene, where, {})
     assert set(cluster) == {node}
-    storm.heal(scene, {}, {})
+    storm.heal(scene, where, {})
+
+
+def test_a_lost_plugin_is_that_of_the_first_node_with_cards_or_of_the_one_named(scene: Scene, cluster: Any) -> None:
+    names = ("k3d-gpu-agent-0", "k3d-gpu-agent-1")
+    label = "nvidia.com/gpu.present"
+    for name in names:
+        cluster["Node", name] = {"metadata": {"name": name, "labels": {label: "true"}}}
+    down = injector(find("device-plugin-down"))
+    assert down.resolve(scene, {}) == {"node": names[0]}
+    where = down.resolve(scene, {"node": names[1]})
+    assert down.touches(where) == {f"gpu node {names[1]}"}
+    assert down.remember(scene, where)["kept"] == {"/metadata/labels/nvidia.com~1gpu.present": ["true"]}
+    with pytest.raises(NotFound, match="there are: k3d-gpu-agent-0, k3d-gpu-agent-1"):
+        down.resolve(scene, {"node": "gpu-worker"})
 
 
 def test_what_is_added_says_that_it_is_the_labs() -> None:
@@ -203,12 +221,23 @@ def test_where_nodes_are_containers_docker_stops_them(scene: Scene, monkeypatch:
 
     monkeypatch.setattr(frozen.shell, "run", run)
     monkeypatch.setattr(kube, "wait", lambda *words, **options: None)
+    rows: list[dict[str, Any]] = [{"name": name, "labels": {}} for name in ("gpu-worker", "gpu-worker2")]
+    rows.append({"name": "gpu-control-plane", "labels": {frozen.CONTROL_PLANE_LABEL: ""}})
+    monkeypatch.setattr(kube, "select", lambda *words, **options: [{"metadata": row} for row in rows])
     lost, down = injector(find("node-lost")), injector(find("control-plane-down"))
+    assert lost.resolve(scene, {}) == {"node": "gpu-worker"} and down.resolve(scene, {}) == {"node": "gpu-control-plane"}
     lost.inject(scene, {"node": "gpu-worker"})
     lost.heal(scene, {"node": "gpu-worker"}, {})
     down.inject(scene, {"node": "gpu-control-plane"})
     assert ran[0] == "docker pause gpu-worker" and ran[2] == "docker unpause gpu-worker"
     assert ran[3].startswith("docker exec gpu-control-plane pkill -STOP -x kube-apiserver|")
+
+
+def test_on_k3d_the_control_plane_cannot_be_stopped_alone(scene: Scene) -> None:
+    backend: Any = scene.backend
+    backend.can, backend.name = CONTAINERS, "k3d"
+    assert injector(find("node-lost")).refusal(scene) is None
+    assert "k3s is one process" in str(injector(find("control-plane-down")).refusal(scene))
 
 
 def test_a_containers_processes_are_found_by_their_root() -> None:
