@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +20,8 @@ class ConsoleProgress:
     """One line per step: a bar with the latest note while it runs, then its time."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+        # A notebook's kernel asks for colour (FORCE_COLOR), which Rich takes for a terminal; no line can be taken back there.
+        self._console = console or Console(stderr=True, highlight=False, force_terminal=sys.stderr.isatty())
         self._bar: Progress | None = None
         self._title = ""
         self._said = 0.0

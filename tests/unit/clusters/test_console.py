@@ -1,0 +1,25 @@
+"""What `lab up` prints where lines cannot be taken back: in a notebook, in a log."""
+
+from __future__ import annotations
+
+import pytest
+
+from labs.clusters import console
+
+
+def test_in_a_notebook_each_step_is_one_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter's kernels have it
+    monkeypatch.setattr(console, "LINE_EVERY", 0.0)
+    progress = console.ConsoleProgress()
+    progress.begin("Nodes")
+    progress.note("waiting for [gpu-worker]")
+    progress.advance(0.5, "one of two")
+    progress.end(1.26)
+    progress.begin("Cluster objects")
+    progress.end(0.5, "refused")
+    assert capsys.readouterr().err.splitlines() == [
+        "  Nodes: waiting for [gpu-worker]",
+        "  Nodes: 50%, one of two",
+        "✓ Nodes (1.3 s)",
+        "✗ Cluster objects: refused (0.5 s)",
+    ]
