@@ -30,6 +30,8 @@ CLUSTER_KINDS = {
     "namespaces": ("v1", "Namespace"),
 }
 """What lives outside namespaces, in the order in which it may go."""
+CONTROL_PLANE_LABEL = "linkerd.io/control-plane-ns"
+EXTENSION_LABEL = "linkerd.io/extension"
 Identity = tuple[str, str, str]
 """Trust anchors, issuer certificate, issuer key: PEM."""
 
@@ -115,16 +117,35 @@ async def refuse_if_not_ready(api: KubeApi, has_identity: bool) -> None:
 @click.command()
 @click.option("--force", "-f", is_flag=True, help="Also when meshed workloads remain.")
 @click.pass_obj
-def uninstall(target: Target, force: bool) -> None:
+def uninstall(target: Target, force: bool) -> int:
     """Print what `kubectl delete -f -` should remove to take the control plane away."""
-    click.echo(manifests.to_yaml(target.run(lambda api: removable(api, "linkerd.io/control-plane-ns", force))), nl=False)
+    hindrances = [] if force else target.run(in_the_way)
+    for sentence, names in hindrances:
+        click.echo("\n\t* ".join([sentence, *names]), err=True)
+    if hindrances:
+        return 1
+    click.echo(manifests.to_yaml(target.run(lambda api: removable(api, CONTROL_PLANE_LABEL))), nl=False)
+    return 0
 
 
-async def removable(api: KubeApi, label: str, force: bool = True, namespace: str = "linkerd") -> list[Manifest]:
+async def in_the_way(api: KubeApi) -> list[tuple[str, list[str]]]:
+    """What must go before the control plane does, each with Linkerd's words: extensions, and pods that carry a proxy."""
+    namespaces = await items(api, "namespaces", labelSelector=EXTENSION_LABEL)
+    extensions = {item["metadata"]["name"]: item["metadata"]["labels"][EXTENSION_LABEL] for item in namespaces}
+    pods = [item["metadata"] for item in await items(api, "pods", labelSelector=CONTROL_PLANE_LABEL)]
+    injected = [pod["name"] for pod in pods if pod["namespace"] != "linkerd" and pod["namespace"] not in extensions]
+    found = [
+        ("Please uninstall the following extensions before uninstalling the control-plane:", sorted(extensions.values())),
+        ("Please uninject the following pods before uninstalling the control-plane:", injected),
+    ]
+    return [(sentence, names) for sentence, names in found if names]
+
+
+async def removable(api: KubeApi, label: str) -> list[Manifest]:
     """The cluster-wide objects that carry ``label``, the namespace last.
 
     Raises:
-        LabError: nothing is installed; or, without ``force``, pods outside it still carry a proxy.
+        LabError: nothing is installed.
     """
     found = [
         {"apiVersion": version, "kind": kind, "metadata": {"name": item["metadata"]["name"]}}
@@ -132,12 +153,5 @@ async def removable(api: KubeApi, label: str, force: bool = True, namespace: str
         for item in await items(api, resource, labelSelector=label)
     ]
     if not found:
-        raise LabError("No resources found to uninstall.")
-    if not force:
-        pods = await items(api, "pods", labelSelector="linkerd.io/control-plane-ns")
-        if names := [pod["metadata"]["name"] for pod in pods if pod["metadata"]["namespace"] != namespace]:
-            raise LabError(
-                f"Please uninject the following resources before uninstalling the control plane: {', '.join(names)}",
-                fix="linkerd uninstall --force",
-            )
+        raise LabError("No resources found to uninstall")
     return found

@@ -7,17 +7,24 @@ import click
 from labs.errors import LabError
 from labs.mesh.linkerd_cli import links, manifests
 from labs.mesh.linkerd_cli.app import StandinGroup
+from labs.mesh.linkerd_cli.checks_multicluster import CLUSTER_NAME, MIRRORED
 from labs.mesh.linkerd_cli.cluster import Target, find, items
 from labs.mesh.linkerd_cli.commands.check import check_options, run_checks
-from labs.mesh.linkerd_cli.commands.install import removable
+from labs.mesh.linkerd_cli.commands.install import EXTENSION_LABEL, removable
 from labs.mesh.linkerd_cli.manifests import Manifest
 from labs.mesh.linkerd_cli.tables import to_json
-from labs.wire.kube_api import KubeApi
+from labs.wire.kube_api import KubeApi, Object
+
+UNLINK_IS_FOR = (
+    "only use for removing service mirror resources created by the (also deprecated) 'linkerd multicluster link' command"
+    " (Linkerd 2.17 and earlier), using the flag --only-controller"
+)
+"""Linkerd's own words (multicluster/cmd/unlink.go). It still prints the link's objects."""
 
 
 @click.group(cls=StandinGroup)
 def multicluster() -> None:
-    """Link clusters: gateway mode only, so far."""
+    """Link clusters: through a gateway, flat, and as federated Services."""
 
 
 @multicluster.command()
@@ -66,19 +73,24 @@ def link_gen(
 @click.option("--cluster-name", required=True)
 @click.pass_obj
 def unlink(target: Target, cluster_name: str) -> None:
-    """Print what `kubectl delete -f -` should remove to take a link away; its mirrors go with it."""
+    """Print what `kubectl delete -f -` should remove to take a link away, its mirrors included."""
+    click.echo(f'Command "unlink" is deprecated, {UNLINK_IS_FOR}', err=True)
 
-    async def known(api: KubeApi) -> list[str]:
-        return [item["metadata"]["name"] for item in await items(api, links.LINKS, links.NAMESPACE)]
+    async def known(api: KubeApi) -> tuple[list[str], list[Object]]:
+        found = await items(api, links.LINKS, links.NAMESPACE)
+        mirrors = await items(api, "services", labelSelector=f"{MIRRORED},{CLUSTER_NAME}={cluster_name}")
+        return [item["metadata"]["name"] for item in found], mirrors
 
-    names = target.run(known)
+    names, mirrors = target.run(known)
     if cluster_name not in names:
         raise LabError(f'link "{cluster_name}" not found; there are: {", ".join(names) or "none"}')
-    click.echo(manifests.to_yaml(removed_with(cluster_name)), nl=False)
+    click.echo(manifests.to_yaml(removed_with(cluster_name, mirrors)), nl=False)
 
 
-def removed_with(cluster: str) -> list[Manifest]:
+def removed_with(cluster: str, mirrors: list[Object]) -> list[Manifest]:
+    """The Link of ``cluster``, its credentials, and the Services that mirror it."""
     secret = {"apiVersion": "v1", "kind": "Secret"}
+    places = [{key: mirror["metadata"][key] for key in ("name", "namespace")} for mirror in mirrors]
     name = f"cluster-credentials-{cluster}"
     return [
         {
@@ -88,6 +100,7 @@ def removed_with(cluster: str) -> list[Manifest]:
         },
         secret | {"metadata": {"name": name, "namespace": links.NAMESPACE}},
         secret | {"metadata": {"name": name, "namespace": "linkerd"}},
+        *({"apiVersion": "v1", "kind": "Service", "metadata": place} for place in places),
     ]
 
 
@@ -116,18 +129,15 @@ def _json(state: links.GatewayState) -> dict[str, object]:
 
 
 @multicluster.command()
-@click.option("--force", is_flag=True)
 @click.pass_obj
-def uninstall(target: Target, force: bool) -> None:
+def uninstall(target: Target) -> None:
     """Print what `kubectl delete -f -` should remove; refuses while links remain."""
 
     async def work(api: KubeApi) -> list[Manifest]:
-        names = [item["metadata"]["name"] for item in await items(api, links.LINKS, links.NAMESPACE)]
-        if names and not force:
-            raise LabError(
-                f"please unlink first: {', '.join(names)}", fix=f"linkerd multicluster unlink --cluster-name {names[0]}"
-            )
-        return await removable(api, "linkerd.io/extension=multicluster", namespace=links.NAMESPACE)
+        found = await items(api, links.LINKS, links.NAMESPACE)
+        if names := [item["spec"]["targetClusterName"] for item in found]:
+            raise LabError("\n  * ".join(["Please unlink the following clusters before uninstalling multicluster:", *names]))
+        return await removable(api, f"{EXTENSION_LABEL}=multicluster")
 
     click.echo(manifests.to_yaml(target.run(work)), nl=False)
 

@@ -9,7 +9,7 @@ from labs.mesh.linkerd_cli import manifests, resources, stat
 from labs.mesh.linkerd_cli.app import StandinGroup
 from labs.mesh.linkerd_cli.cluster import Target
 from labs.mesh.linkerd_cli.commands.check import Duration, check_options, run_checks
-from labs.mesh.linkerd_cli.commands.install import removable
+from labs.mesh.linkerd_cli.commands.install import EXTENSION_LABEL, removable
 from labs.mesh.linkerd_cli.metrics_api import Prometheus
 from labs.mesh.linkerd_cli.tables import to_json
 from labs.wire.kube_api import KubeApi
@@ -34,12 +34,10 @@ def install(assignments: tuple[str, ...], ignore_cluster: bool) -> None:
 
 
 @viz.command()
-@click.option("--force", is_flag=True)
 @click.pass_obj
-def uninstall(target: Target, force: bool) -> None:
+def uninstall(target: Target) -> None:
     """Print what `kubectl delete -f -` should remove."""
-    found = target.run(lambda api: removable(api, "linkerd.io/extension=viz", namespace="linkerd-viz"))
-    click.echo(manifests.to_yaml(found), nl=False)
+    click.echo(manifests.to_yaml(target.run(lambda api: removable(api, f"{EXTENSION_LABEL}=viz"))), nl=False)
 
 
 @viz.command()
