@@ -14,6 +14,7 @@ from labs.parity.stage import Object, Stage
 PROGRAMS = "boring-ops-lab/lab:dev"
 PORT = 8080
 INJECT = {"linkerd.io/inject": "enabled"}
+HEALTHZ: Object = {"httpGet": {"path": "/healthz", "port": "http"}}
 Answer = dict[str, Any]
 """``{"status", "headers", "body", "error", "seconds"}``; status 0 and the error's name where no answer came."""
 
@@ -24,20 +25,19 @@ def program(name: str) -> str:
 
 def deployment(
     name: str, *, app: str = "", replicas: int = 1, env: dict[str, str] | None = None,
-    annotations: dict[str, str] | None = None, failures: int = 3,
+    annotations: dict[str, str] | None = None, failures: int = 3, program_name: str = "server", probe: Object = HEALTHZ,
 ) -> list[Object]:  # fmt: skip
-    """A ServiceAccount and a Deployment of HTTP servers in its name, with a readiness probe at ``/healthz``.
+    """A ServiceAccount and a Deployment of servers in its name; ``program_name``: which of the programs they run.
 
-    ``failures`` in a row make a pod unready.
+    ``failures`` of its readiness probe in a row make a pod unready.
     """
     labels = {"app": app or name, "part": name}
     variables: list[Object] = [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
     variables += [{"name": key, "value": value} for key, value in (env or {}).items()]
     container = {
-        "name": "app", "image": PROGRAMS, "command": ["python", "-c", program("server")], "env": variables,
+        "name": "app", "image": PROGRAMS, "command": ["python", "-c", program(program_name)], "env": variables,
         "ports": [{"name": "http", "containerPort": PORT}],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 1, "timeoutSeconds": 5,
-                           "failureThreshold": failures},
+        "readinessProbe": {**probe, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": failures},
     }  # fmt: skip
     return _workload(name, labels, container, replicas, annotations)
 

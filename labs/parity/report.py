@@ -22,9 +22,11 @@ PREFACE = """\
 <!-- Written by `lab parity --write` from the rows under labs/parity/topics: change those, not this file. -->
 
 On the embedded backend the mesh is a stand-in and a node is a process. Each row below is a program: it asks a running lab and
-compares the answer with what a real Linkerd (edge-26.8.3) or a real kubelet (1.37) answered when it was recorded. The last column
-says what holds on the embedded backend; a test runs every row and fails when that is not true, in either direction. On the other
-backends Linkerd and the kubelet are the real ones: `lab parity` asks them the same and prints the same table.
+compares the answer with what a real Linkerd (edge-26.8.3) or a real kubelet (1.37) answered when it was recorded. Where nothing
+was recorded, the source says `documented` and names the page of Linkerd's documentation, or the file of its source, that the
+answer is from. The last column says what holds on the embedded backend; a test runs every row and fails when that is not true,
+in either direction. On the other backends Linkerd and the kubelet are the real ones: `lab parity` asks them the same and prints
+the same table.
 
 What is off by design, whatever a row says, is in [embedded-differences.md](embedded-differences.md) for nodes and in
 [mesh-standin.md](mesh-standin.md) for the mesh and its command.
@@ -88,7 +90,7 @@ def _counts(topics: Sequence[Topic]) -> str:
 
 
 def _section(topic: Topic) -> str:
-    lines = [f"### {topic.title}\n", "| row | asked | a real one | recorded in | embedded |", "|---|---|---|---|---|"]
+    lines = [f"### {topic.title}\n", "| row | asked | a real one | source | embedded |", "|---|---|---|---|---|"]
     return "\n".join(lines + [_line(row) for row in topic.rows]) + "\n"
 
 

@@ -31,7 +31,8 @@ class Row:
     real: Any
     """What the real one answered, as data; may hold the patterns of ``labs.parity.expect``."""
     source: str
-    """The recording it is from: a file under reference/linkerd-observed or reference/kubelet-observed."""
+    """The recording it is from, a file under reference/linkerd-observed or reference/kubelet-observed; or ``documented: WHERE``,
+    a page of Linkerd's documentation or a file of its source, where there is none."""
     probe: Probe
     verdict: Verdict
     """Declared for the embedded backend; a real cluster answers the same."""

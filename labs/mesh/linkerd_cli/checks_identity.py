@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from labs.mesh.certificates import common_name
 from labs.mesh.linkerd_cli.checking import CheckError, Look
 from labs.mesh.linkerd_cli.checks_control_plane import LINKERD, WEBHOOK, WEBHOOKS
 from labs.mesh.linkerd_cli.cluster import find
@@ -52,36 +53,52 @@ def supported(certificates: Certificates) -> Look:
     return look
 
 
-def within_validity(certificates: Certificates) -> Look:
-    async def look(api: KubeApi) -> None:
-        for certificate in await certificates(api):
-            refuse_expired(certificate)
-
-    return look
+Judgement = Callable[[x509.Certificate], str]
+"""What is wrong with a certificate; empty where nothing is."""
 
 
-def refuse_expired(certificate: x509.Certificate) -> None:
+def out_of_date(certificate: x509.Certificate) -> str:
     now = dt.datetime.now(dt.UTC)
-    name = f"{certificate.serial_number} {certificate.subject.rfc4514_string()}"
-    if certificate.not_valid_after_utc < now:
-        raise CheckError(f"Invalid certificate:\n* {name} not valid anymore. Expired on {_time(certificate.not_valid_after_utc)}")
     if certificate.not_valid_before_utc > now:
-        raise CheckError(f"Invalid certificate:\n* {name} not valid before {_time(certificate.not_valid_before_utc)}")
+        return f"not valid before: {_time(certificate.not_valid_before_utc)}"
+    if certificate.not_valid_after_utc < now:
+        return f"not valid anymore. Expired on {_time(certificate.not_valid_after_utc)}"
+    return ""
 
 
-def lasting(certificates: Certificates) -> Look:
+def expires_soon(certificate: x509.Certificate) -> str:
+    soon = certificate.not_valid_after_utc - dt.datetime.now(dt.UTC) < SOON
+    return f"will expire on {_time(certificate.not_valid_after_utc)}" if soon else ""
+
+
+def within_validity(certificates: Certificates, headline: str = "Invalid anchors:") -> Look:
+    """No certificate is out of date; else the headline and a line for each that is."""
+    return _listing(certificates, out_of_date, headline, warning=False)
+
+
+def lasting(certificates: Certificates, headline: str = "Anchors expiring soon:") -> Look:
+    """No certificate expires within 60 days; else a warning with the headline and a line for each that does."""
+    return _listing(certificates, expires_soon, headline, warning=True)
+
+
+def _listing(certificates: Certificates, judge: Judgement, headline: str, *, warning: bool) -> Look:
     async def look(api: KubeApi) -> None:
-        for certificate in await certificates(api):
-            warn_if_expiring(certificate)
+        judged = [(found, judge(found)) for found in await certificates(api)]
+        wrong = [f"\t* {found.serial_number} {common_name(found.subject)} {text}" for found, text in judged if text]
+        if wrong:
+            raise CheckError("\n".join([headline, *wrong]), warning=warning)
 
     return look
 
 
-def warn_if_expiring(certificate: x509.Certificate) -> None:
-    if certificate.not_valid_after_utc - dt.datetime.now(dt.UTC) < SOON:
-        name = f"{certificate.serial_number} {certificate.subject.rfc4514_string()}"
-        text = f"certificates will expire soon:\n* {name} will expire on {_time(certificate.not_valid_after_utc)}"
-        raise CheckError(text, warning=True)
+async def issuer_within_validity(api: KubeApi) -> None:
+    if text := out_of_date((await issuer(api))[0]):
+        raise CheckError(f"issuer certificate is {text}")
+
+
+async def issuer_lasting(api: KubeApi) -> None:
+    if text := expires_soon((await issuer(api))[0]):
+        raise CheckError(f"issuer certificate {text}", warning=True)
 
 
 def _time(when: dt.datetime) -> str:
@@ -91,7 +108,7 @@ def _time(when: dt.datetime) -> str:
 async def issuer_signed_by_anchor(api: KubeApi) -> None:
     certificate = (await issuer(api))[0]
     if not any(issued_by(certificate, anchor) for anchor in await anchors(api)):
-        raise CheckError("issuer certificate is not signed by any of the trust anchors")
+        raise CheckError("x509: certificate signed by unknown authority")
 
 
 async def webhook_certificates(api: KubeApi) -> list[x509.Certificate]:

@@ -86,7 +86,7 @@ def parse(line: str | bytes) -> Record:
             path=fields["path"] or "",
             total_ms=total,
             latency_ms=total if first is None else first / 1000,
-            grpc_status=str(fields["grpc"] or ""),
+            grpc_status=str(fields["grpc"] or fields.get("grpc_alone") or ""),
             protocol=fields["protocol"] or "",
             backend=_targets(fields.get("cluster") or "")[1],
             error_text=fields.get("error") or "",

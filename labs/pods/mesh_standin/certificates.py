@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+ISSUER_NAME = "identity.linkerd.cluster.local"
 LIFETIME = datetime.timedelta(hours=24)
 CLOCK_SKEW = datetime.timedelta(seconds=20)
 """Linkerd's default skew allowance: certificates start a little in the past."""
@@ -37,12 +38,18 @@ class Issuer:
 
     def check(self, anchors: Sequence[x509.Certificate], now: datetime.datetime) -> None:
         """Raises ValueError when what this issuer signs would be of no use: it is out of date, or no anchor vouches for it."""
-        issuer, last = self.chain[0], self.chain[-1]
-        if not issuer.not_valid_before_utc - CLOCK_SKEW <= now < issuer.not_valid_after_utc:
-            dates = f"{issuer.not_valid_before_utc} to {issuer.not_valid_after_utc}"
-            raise ValueError(f"the issuer's certificate is valid from {dates}; now it is {now}")
-        if not any(_vouches(anchor, last) for anchor in anchors):
-            raise ValueError("the issuer's certificate was signed by none of the trust anchors")
+        problem = self._problem(anchors, now)
+        if problem:  # in Linkerd's words, which are those of Go's x509
+            raise ValueError(f"failed to verify issuer credentials for '{ISSUER_NAME}' with trust anchors: x509: {problem}")
+
+    def _problem(self, anchors: Sequence[x509.Certificate], now: datetime.datetime) -> str:
+        begin, end = self.chain[0].not_valid_before_utc, self.chain[0].not_valid_after_utc
+        if now < begin - CLOCK_SKEW:
+            return f"certificate has expired or is not yet valid: current time {now} is before {begin}"
+        if now >= end:
+            return f"certificate has expired or is not yet valid: current time {now} is after {end}"
+        vouched_for = any(_vouches(anchor, self.chain[-1]) for anchor in anchors)
+        return "" if vouched_for else "certificate signed by unknown authority"
 
     def sign(self, csr: x509.CertificateSigningRequest, name: str, now: datetime.datetime) -> x509.Certificate:
         """A leaf for ``name`` only, whatever else the request asks for, valid for 24 hours from ``now`` (aware, UTC)."""

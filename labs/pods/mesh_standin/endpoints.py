@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from labs.pods.mesh_standin import federation, outbound_policy
+from labs.pods.mesh_standin.opaque_ports import is_opaque
 from labs.pods.mesh_standin.proxy_config import Endpoint, ServicePort, authority, identity_of
 from labs.pods.mesh_standin.remote_clusters import RemoteCluster
 
@@ -86,6 +87,8 @@ def _service_port(service: Object, port: Object, clusters: Mapping[str | None, C
         found["policy"] = policy
     if accrual := outbound_policy.failure_accrual(service):
         found["accrual"] = accrual
+    if is_opaque(service, port["port"], port.get("name")):
+        found["opaque"] = True
     return found
 
 

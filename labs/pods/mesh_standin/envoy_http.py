@@ -20,6 +20,7 @@ ACCESS_LOG_FIELDS = {
     "total_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
     "first_us": "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%",
     "grpc": "%TRAILER(grpc-status)%",
+    "grpc_alone": "%RESP(GRPC-STATUS)%",  # of an answer without a message, which is nothing but headers
     "cluster": "%UPSTREAM_CLUSTER_RAW%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "mesh": "%DYNAMIC_METADATA(l5d)%",

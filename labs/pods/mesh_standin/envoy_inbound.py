@@ -6,7 +6,7 @@ is HTTP if it looks like it, else TCP.
 
 from __future__ import annotations
 
-from labs.pods.mesh_standin import envoy_rbac
+from labs.pods.mesh_standin import envoy_rbac, envoy_tcp
 from labs.pods.mesh_standin.envoy_http import connection_manager, local_reply, rbac_filter
 from labs.pods.mesh_standin.envoy_types import (
     CLUSTER,
@@ -41,7 +41,7 @@ def route_name(port: InboundPort, route: InboundRoute | None) -> str:
 def listener(port: InboundPort, host: str, identity: str) -> Message:
     """The listener of one port; everything but opacity reaches it through its routes, so it hardly ever changes."""
     number = port["port"]
-    tcp = [*_network_rbac(port), _tcp(f"app-{number}")]
+    tcp = envoy_tcp.filters(port)
     http = [connection_manager(f"in-{number}", f"in-{number}", REPLIES, [rbac_filter()])]
     mesh = {"filter_chain_match": {"transport_protocol": "tls", "server_names": [identity]}, "transport_socket": server_tls()}
     chains: list[Message] = [
@@ -134,13 +134,3 @@ def _path_match(kind: str, path: str) -> Message:
         return {"safe_regex": {"regex": path}}
     stem = path.rstrip("/")
     return {"path_separated_prefix": stem} if stem else {"prefix": "/"}
-
-
-def _network_rbac(port: InboundPort) -> list[Message]:
-    rules = envoy_rbac.rules(port["routes"][-1]["authorizations"] if port["routes"] else [])
-    return [{"name": "rbac", "typed_config": typed("filters.network.rbac.v3.RBAC", rules=rules, stat_prefix="tcp")}]
-
-
-def _tcp(cluster: str) -> Message:
-    config = typed("filters.network.tcp_proxy.v3.TcpProxy", stat_prefix="tcp", cluster=cluster, idle_timeout="0s")
-    return {"name": "tcp", "typed_config": config}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from labs.pods.mesh_standin.opaque_ports import is_opaque
 from labs.pods.mesh_standin.proxy_config import (
     CLUSTER_NETWORKS,
     DEFAULT_POLICIES,
@@ -48,7 +49,7 @@ class PolicyIndex:
         number = port["containerPort"]
         server = self._server_for(pod, port)
         if server is None:
-            ref, fallback, opaque = default_ref(default), default, False
+            ref, fallback, opaque = default_ref(default), default, is_opaque(pod, number, port.get("name"))
             authorizations = default_authorizations(default)
             routes = [] if number == GATEWAY_PORT else [probe_route(pod, port)]
         else:

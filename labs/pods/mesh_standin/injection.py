@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labs.pods.mesh_standin.inbound_policy import declared_ports, default_policy
+from labs.pods.mesh_standin.opaque_ports import is_opaque
 from labs.pods.mesh_standin.proxy_config import ADMIN_PORT, CLUSTER_NETWORKS, DEFAULT_POLICIES, GATEWAY_PORT, OUTBOUND_PORT
 
 Object = dict[str, Any]
@@ -15,7 +16,7 @@ Object = dict[str, Any]
 INJECT = "linkerd.io/inject"
 ENABLE_GATEWAY = "config.linkerd.io/enable-gateway"
 INHERITED_PREFIX = "config.linkerd.io/"
-"""A namespace's annotations with this prefix are copied to its pods (skip and opaque ports are only recorded)."""
+"""A namespace's annotations with this prefix are copied to its pods (those about skipped ports are only recorded)."""
 PROXY = "linkerd-proxy"
 IDENTITY_DIR = "/var/run/linkerd/identity/end-entity"
 TOKEN_DIR = "/var/run/secrets/tokens"
@@ -108,12 +109,16 @@ class Injection:
             ("_pod_sa", "spec.serviceAccountName"),
         ):
             yield {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
-        ports = sorted({port["containerPort"] for port in declared_ports(pod)} - {GATEWAY_PORT})
+        declared = {
+            port["containerPort"]: port.get("name") for port in declared_ports(pod) if port["containerPort"] != GATEWAY_PORT
+        }
+        opaque = [number for number, name in declared.items() if is_opaque(pod, number, name)]
         control = f"{self.control_namespace}.svc.cluster.local"
         values = {
             "LINKERD2_PROXY_IDENTITY_SVC_ADDR": f"linkerd-identity.{control}:8080",
             "LINKERD2_PROXY_DESTINATION_SVC_ADDR": f"linkerd-dst.{control}:8086",
-            "LINKERD2_PROXY_INBOUND_PORTS": ",".join(map(str, ports)),
+            "LINKERD2_PROXY_INBOUND_PORTS": ",".join(map(str, sorted(declared))),
+            "LINKERD2_PROXY_INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION": ",".join(map(str, sorted(opaque))),
             "LINKERD2_PROXY_INBOUND_DEFAULT_POLICY": default_policy(pod, namespace, self.default_policy),
             "LINKERD2_PROXY_POLICY_CLUSTER_NETWORKS": ",".join(CLUSTER_NETWORKS),
             "LINKERD2_PROXY_IDENTITY_DIR": IDENTITY_DIR,

@@ -12,16 +12,16 @@ import threading
 import time
 from typing import IO
 
-from labs.pods.mesh_standin import admin, envoy_process, subscription
+from labs.pods.mesh_standin import admin, connection_log, envoy_process, subscription
 from labs.pods.mesh_standin import launcher_log as log
-from labs.pods.mesh_standin.access_log import Record, parse
+from labs.pods.mesh_standin.access_log import parse
 from labs.pods.mesh_standin.discovery import SOCKET
 from labs.pods.mesh_standin.envoy_balancer import PAUSE_SOCKET
 from labs.pods.mesh_standin.envoy_config import ADMIN_SOCKET, EnvoyConfig
 from labs.pods.mesh_standin.inbound_policy import EVERY_PATH, default_authorizations
 from labs.pods.mesh_standin.proxy_config import ADMIN_PORT, GATEWAY_PORT, InboundPort, Update, default_ref
 from labs.pods.mesh_standin.proxy_gauges import gauges
-from labs.pods.mesh_standin.proxy_log import lines_about
+from labs.pods.mesh_standin.proxy_log import lines_about, lines_about_connection
 from labs.pods.mesh_standin.proxy_metrics import ProxyMetrics
 from labs.pods.mesh_standin.settings import Settings
 
@@ -76,15 +76,21 @@ class Proxy:
         """Read Envoy's access log to its end."""
         for line in stream:
             try:
-                record = parse(line)
+                self.take_note(line)
             except ValueError as error:
                 log.warning(str(error))
-                continue
-            self.metrics.record(record)
-            self.tell(record)
 
-    def tell(self, record: Record) -> None:
-        for text in lines_about(record):
+    def take_note(self, line: bytes) -> None:
+        """Count what a line of the access log says, and log what Linkerd would log about it. ValueError: it says nothing."""
+        if connection_log.is_about_one(line):
+            connection = connection_log.parse(line)
+            self.metrics.connection(connection)
+            texts = lines_about_connection(connection)
+        else:
+            record = parse(line)
+            self.metrics.record(record)
+            texts = lines_about(record)
+        for text in texts:
             log.info(text)
 
     def render(self) -> str:
@@ -120,7 +126,7 @@ def initial_inbound(settings: Settings) -> list[InboundPort]:
         {
             "port": port,
             "server": default_ref(settings.default_policy),
-            "opaque": False,
+            "opaque": port in settings.opaque_ports,
             "routes": [
                 {
                     "ref": default_ref("default"),

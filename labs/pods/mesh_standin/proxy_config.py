@@ -158,7 +158,7 @@ class Endpoint(TypedDict):
 class ServicePort(TypedDict):
     """One port of a Service. ``remote_authority`` is set on a mirrored service: what the gateway must be asked for.
 
-    ``policy`` is for its default route, which it has where ``routes`` is absent.
+    ``policy`` is for its default route, which it has where ``routes`` is absent; ``opaque``: what it carries is not looked at.
     """
 
     namespace: str
@@ -170,6 +170,7 @@ class ServicePort(TypedDict):
     policy: NotRequired[RoutePolicy]
     accrual: NotRequired[Accrual]
     routes: NotRequired[list[OutboundRoute]]
+    opaque: NotRequired[bool]
 
 
 def port_key(namespace: str, name: str, port: int) -> str:

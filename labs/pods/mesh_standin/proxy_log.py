@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labs.pods.mesh_standin.access_log import InboundTarget, OutboundTarget, Record
+from labs.pods.mesh_standin.connection_log import Connection
 from labs.pods.mesh_standin.proxy_config import Ref
 from labs.wire.addresses import api
 
@@ -17,6 +18,13 @@ def lines_about(record: Record) -> Iterator[str]:
         yield from _inbound_lines(record, record.inbound)
     elif record.outbound:
         yield from _outbound_lines(record, record.outbound)
+
+
+def lines_about_connection(found: Connection) -> Iterator[str]:
+    """A line for a connection that was denied (linkerd2-proxy, linkerd/app/inbound/src/policy/tcp.rs)."""
+    if found.denied:
+        client = f"tls={found.peer or 'None(NoClientHello)'} client={api(found.client)}"
+        yield f"inbound:server{{port={found.port}}}: Connection denied {_ref('server', found.server)} {client}"
 
 
 def _outbound_lines(record: Record, target: OutboundTarget) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labs.pods.mesh_standin.access_log import NO_ROUTE, InboundTarget, OutboundTarget, Record
+from labs.pods.mesh_standin.connection_log import Connection
 from labs.pods.mesh_standin.exposition import Registry
 from labs.pods.mesh_standin.proxy_config import Endpoint, Ref, ServicePort, authority
 from labs.wire.addresses import api, wire
@@ -13,6 +14,8 @@ LATENCY_MS = (*range(1, 6), *range(10, 51, 10), *range(100, 501, 100), *range(10
 SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
 ROUTE_SECONDS = (0.05, 0.5, 1.0, 10.0)
 LOAD_SHED = "LOAD_SHED"
+GRPC_FAILURES = ("2", "4", "7", "13", "14", "15")
+"""Unknown, deadline exceeded, permission denied, internal, unavailable, data loss (linkerd2-proxy, client-policy/src/grpc.rs)."""
 NO_BACKEND = {"group": "", "kind": "default", "namespace": "", "name": "fail", "port": ""}
 DEFAULT_ROUTE = {"route_group": "", "route_kind": "default", "route_namespace": "", "route_name": "http"}
 
@@ -24,6 +27,8 @@ class ProxyMetrics:
         self.registry = Registry()
         self._address = api(host)
         self._endpoints: dict[str, Endpoint] = {}
+        self._opaque: set[str] = set()
+        self._open: set[str] = set()
         self.pending: dict[str, set[str]] = {}
         """By backend: the endpoints failure accrual has taken out."""
 
@@ -31,6 +36,7 @@ class ProxyMetrics:
         """Remember endpoints' labels; those that are gone stay known, since their last requests are still to be counted."""
         for service in services:
             target = OutboundTarget(service["namespace"], service["name"], service["port"])
+            (self._opaque.add if service.get("opaque") else self._opaque.discard)(target.key)
             for endpoint in service["endpoints"]:
                 self._endpoints[f"{target.key}|{wire(endpoint['address'])}:{endpoint['port']}"] = endpoint
 
@@ -43,6 +49,24 @@ class ProxyMetrics:
             self._outbound(record, record.outbound)
         if not record.inbound and not record.outbound:
             self._passthrough(record)
+
+    def connection(self, found: Connection) -> None:
+        """Count a connection: when Envoy first tells of it, and when it has ended. One that was denied is only that."""
+        where = target_labels(self._address, found.port)
+        server = ref_labels("srv", found.server) | {"srv_port": str(found.port)}
+        tls = tls_labels("client_id", found.peer, "no_tls_from_remote")
+        if found.denied:
+            self.registry.count("inbound_tcp_authz_deny_total", where | server | tls)
+            return
+        transport = {"direction": "inbound", "peer": "src"} | where | tls | server
+        if found.id not in self._open and (found.policy or found.ended):
+            self._open.add(found.id)
+            self.registry.count("tcp_open_total", transport)
+            if found.policy:
+                self.registry.count("inbound_tcp_authz_allow_total", where | server | ref_labels("authz", found.policy) | tls)
+        if found.ended:
+            self._open.discard(found.id)
+            self.registry.count("tcp_close_total", transport | {"errno": ""})
 
     def _inbound(self, record: Record, target: InboundTarget, *, is_gateway: bool) -> None:
         where = target_labels(self._address, target.port)
@@ -64,7 +88,7 @@ class ProxyMetrics:
         self.registry.observe("inbound_http_request_duration_seconds", parent | route, record.total_ms / 1000, SECONDS)
 
     def _outbound(self, record: Record, target: OutboundTarget) -> None:
-        if target.route == NO_ROUTE:
+        if target.route == NO_ROUTE or target.key in self._opaque:
             return
         backend = record.backend or target
         endpoint = self._endpoints.get(f"{backend.key}|{record.upstream}")
@@ -146,9 +170,10 @@ def reached_client(record: Record) -> bool:
 
 
 def classify(record: Record) -> str:
-    """``failure`` for 5xx and for a gRPC status other than 0, as Linkerd has it; a 403 is a success."""
-    failed = record.status >= 500 or record.status == 0 or record.grpc_status not in ("", "0")
-    return "failure" if failed else "success"
+    """``failure`` for 5xx, or by the gRPC status where there is one, as Linkerd has it; a 403 is a success."""
+    if record.grpc_status:
+        return "failure" if record.grpc_status in GRPC_FAILURES else "success"
+    return "failure" if record.status >= 500 or record.status == 0 else "success"
 
 
 def route_error(record: Record) -> str:

@@ -24,6 +24,7 @@ class Settings(NamedTuple):
     identity_address: str
     destination_address: str
     inbound_ports: tuple[int, ...]
+    opaque_ports: tuple[int, ...]
     default_policy: str
     gateway: bool
     cluster_proxy: tuple[str, int]
@@ -49,8 +50,13 @@ class Settings(NamedTuple):
             anchors=env[PREFIX + "IDENTITY_TRUST_ANCHORS"],
             identity_address=env[PREFIX + "IDENTITY_SVC_ADDR"],
             destination_address=env[PREFIX + "DESTINATION_SVC_ADDR"],
-            inbound_ports=tuple(int(port) for port in env[PREFIX + "INBOUND_PORTS"].split(",") if port),
+            inbound_ports=_ports(env[PREFIX + "INBOUND_PORTS"]),
+            opaque_ports=_ports(env[PREFIX + "INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION"]),
             default_policy=env[PREFIX + "INBOUND_DEFAULT_POLICY"],
             gateway=PREFIX + "INBOUND_GATEWAY_SUFFIXES" in env,
             cluster_proxy=(host, int(port)),
         )
+
+
+def _ports(listed: str) -> tuple[int, ...]:
+    return tuple(int(port) for port in listed.split(",") if port)

@@ -53,25 +53,30 @@ def meshed(ready: bool) -> Object:
 async def test_good_certificates_pass() -> None:
     await identity.certificate_config_valid(api())
     await identity.issuer_signed_by_anchor(api())
-    await identity.within_validity(identity.issuer)(api())
+    await identity.issuer_within_validity(api())
     await identity.lasting(identity.anchors)(api())
 
 
 async def test_an_issuer_of_another_anchor_fails() -> None:
-    with pytest.raises(CheckError, match="not signed by any"):
+    with pytest.raises(CheckError, match="signed by unknown authority"):
         await identity.issuer_signed_by_anchor(api(anchor=certificates.make_anchor()))
 
 
 async def test_an_expired_issuer_fails() -> None:
     expired = certificates.make_issuer(ANCHOR, dt.timedelta(seconds=-1))
-    with pytest.raises(CheckError, match="not valid anymore"):
-        await identity.within_validity(identity.issuer)(api(issuer=expired))
+    with pytest.raises(CheckError, match=r"^issuer certificate is not valid anymore. Expired on 20\S+Z$"):
+        await identity.issuer_within_validity(api(issuer=expired))
+
+
+async def test_an_expired_anchor_fails_and_is_named() -> None:
+    with pytest.raises(CheckError, match=r"^Invalid anchors:\n\t\* \d+ root.linkerd.cluster.local not valid anymore"):
+        await identity.within_validity(identity.anchors)(api(anchor=certificates.make_anchor(dt.timedelta(seconds=-1))))
 
 
 async def test_an_issuer_that_expires_soon_is_a_warning() -> None:
     soon = certificates.make_issuer(ANCHOR, dt.timedelta(days=59))
-    with pytest.raises(CheckError, match="will expire soon") as caught:
-        await identity.lasting(identity.issuer)(api(issuer=soon))
+    with pytest.raises(CheckError, match=r"^issuer certificate will expire on 20") as caught:
+        await identity.issuer_lasting(api(issuer=soon))
     assert caught.value.warning
 
 

@@ -98,6 +98,7 @@ class MeshedPod:
             prefix + "IDENTITY_SVC_ADDR": "linkerd-identity.linkerd.svc.cluster.local:8080",
             prefix + "DESTINATION_SVC_ADDR": "linkerd-dst.linkerd.svc.cluster.local:8086",
             prefix + "INBOUND_PORTS": ports,
+            prefix + "INBOUND_PORTS_DISABLE_PROTOCOL_DETECTION": "",
             prefix + "INBOUND_DEFAULT_POLICY": "all-unauthenticated",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(Path(__file__).parents[3]),

@@ -94,14 +94,15 @@ def test_a_key_that_is_not_the_issuers_is_refused(issuer: Issuer, tmp_path: Path
 async def test_anchors_that_do_not_vouch_for_the_issuer(issuer: Issuer, tmp_path: Path) -> None:
     (tmp_path / "anchors.pem").write_text(to_pem(*new_issuer().chain))
     status, answer = await certify(tmp_path, "good", NAME)
-    assert (status, answer) == (503, {"error": "the issuer's certificate was signed by none of the trust anchors"})
+    assert status == 503
+    assert answer["error"].endswith("with trust anchors: x509: certificate signed by unknown authority")
 
 
 @pytest.mark.parametrize("days", [-2, 2])
 def test_an_issuer_out_of_date_signs_nothing(issuer: Issuer, days: int) -> None:
     now = datetime.datetime.now(datetime.UTC)
     issuer.check(issuer.chain, now)
-    with pytest.raises(ValueError, match="is valid from"):
+    with pytest.raises(ValueError, match="x509: certificate has expired or is not yet valid"):
         issuer.check(issuer.chain, now + datetime.timedelta(days=days))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labs.pods.mesh_standin.inbound_policy import PolicyIndex, cluster_default_policy
+from labs.pods.mesh_standin.opaque_ports import is_opaque
 from labs.pods.mesh_standin.proxy_config import CLUSTER_NETWORKS, EVERYWHERE, InboundPort
 from tests.unit.mesh_standin import objects
 from tests.unit.mesh_standin.objects import Object, mtls, needs, policy, to_server
@@ -58,6 +59,22 @@ def test_the_pods_annotation_wins() -> None:
     pod = objects.pod(annotations={"config.linkerd.io/default-inbound-policy": "all-authenticated"})
     port = inbound(objects.namespace(**{"config.linkerd.io/default-inbound-policy": "deny"}), pod)
     assert admitted(port) == [("all-authenticated", ["*"])]
+
+
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [("8080", True), ("25, 8080", True), ("http", True), ("8000-8090", True), ("8081", False), ("", False), ("80-x", False)],
+)
+def test_a_port_is_opaque_where_its_pod_says_so(listed: str, expected: bool) -> None:
+    pod = objects.pod(annotations={"config.linkerd.io/opaque-ports": listed})
+    assert inbound(pod=pod)["opaque"] is expected
+    # A Server knows better.
+    assert not inbound(pod=pod, servers=[objects.server(proxyProtocol="HTTP/1")])["opaque"]
+
+
+@pytest.mark.parametrize(("annotations", "expected"), [({}, True), ({"config.linkerd.io/opaque-ports": "1"}, False)])
+def test_the_annotation_takes_the_place_of_the_default_list(annotations: dict[str, str], expected: bool) -> None:
+    assert is_opaque({"metadata": {"annotations": annotations}}, 6379, None) is expected
 
 
 def test_a_server_without_policies_admits_nobody() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from labs.pods.mesh_standin.inbound_policy import EVERY_PATH, default_authorizations
-from labs.pods.mesh_standin.proxy_config import Authorization, InboundPort, InboundRoute, Ref, ServicePort, default_ref
+from labs.pods.mesh_standin.proxy_config import Authorization, InboundPort, InboundRoute, Ref, ServicePort, Update, default_ref
 from tests.unit.mesh_standin.control_plane import ControlPlane
 from tests.unit.mesh_standin.meshed_pod import APP_PORT, MeshedPod, eventually
 
@@ -125,6 +125,43 @@ def test_policy_admits_whom_it_names_and_says_so(plane: ControlPlane, pods: tupl
     assert client.call(SERVER).status == 200
     assert eventually(lambda: server.metrics("inbound_http_authz_allow_total", authz_name="named", client_id=client.identity) > 0)
     assert eventually(lambda: server.metrics("request_total", direction="inbound", authz_name="named", tls="true") > 0)
+
+
+def opaque(*authorizations: Authorization) -> Update:
+    """An update: port 8000 under a Server that calls it opaque."""
+    (port,) = governed(*authorizations)
+    return {"inbound": [{**port, "opaque": True}]}
+
+
+def test_an_opaque_port_passes_bytes_on_and_counts_connections(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
+    client, server = pods
+    plane.set("server", opaque(*default_authorizations("all-unauthenticated")))
+    # mTLS all the same, but nobody reads the request, and so nobody writes the caller's name into it.
+    assert eventually(lambda: "l5d-client-id" not in client.call(SERVER).json()["headers"])
+    requests = server.metrics("request_total", direction="inbound", tls="true")
+    labels = {"tls": "true", "client_id": client.identity, "srv_name": "server-http"}
+    assert eventually(lambda: server.metrics("tcp_open_total", direction="inbound", peer="src", **labels) > 0)
+    assert server.metrics("inbound_tcp_authz_allow_total", authz_name="all-unauthenticated", **labels) > 0
+    assert client.call(SERVER).status == 200
+    assert server.metrics("request_total", direction="inbound", tls="true") == requests
+
+
+def test_an_opaque_port_closes_connections_it_does_not_admit(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
+    client, server = pods
+    plane.set("server", opaque(admits(client.identity)))
+    labels = {"srv_name": "server-http", "tls": "no_identity"}
+
+    def closes() -> bool:
+        try:
+            server.call_app()
+        except OSError:
+            return server.metrics("inbound_tcp_authz_deny_total", **labels) > 0
+        return False
+
+    assert eventually(closes)
+    assert client.call(SERVER).status == 200
+    assert server.metrics("tcp_open_total", **labels) == 0
+    assert "Connection denied server.group=policy.linkerd.io server.kind=server server.name=server-http" in server.log()
 
 
 def test_a_certificate_of_another_identity_is_not_accepted(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:

@@ -22,8 +22,8 @@ def test_ids_are_unique() -> None:
     assert len({row.id for row in ROWS}) == len(ROWS)
 
 
-def test_every_row_names_its_recording() -> None:
-    form = re.compile(r"(experiments/)?[\w.-]+\.(txt|json|prom|md)")
+def test_every_row_names_its_recording_or_the_document_it_is_from() -> None:
+    form = re.compile(r"(experiments/)?[\w.-]+\.(txt|json|prom|md)|documented: (linkerd\.io|linkerd2|linkerd2-proxy)/[-\w./ ]+")
     assert [row.id for row in ROWS if not form.fullmatch(row.source)] == []
 
 
