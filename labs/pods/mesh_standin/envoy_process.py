@@ -27,7 +27,7 @@ ADMIN_TIMEOUT = 2.0
 def start(identity: str, anchors: str) -> subprocess.Popen[bytes]:
     """Start Envoy in the current folder, with the access log on its standard output; it ends with code 127 if there is none."""
     alive_with_us = [sys.executable, "-S", "-P", parent.__file__, str(os.getpid())]
-    command = [*alive_with_us, "envoy", "--config-yaml", json.dumps(bootstrap(identity, anchors)), *ARGUMENTS]
+    command = [*alive_with_us, os.environ["ENVOY"], "--config-yaml", json.dumps(bootstrap(identity, anchors)), *ARGUMENTS]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 

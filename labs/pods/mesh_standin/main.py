@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import sys
 
@@ -37,6 +37,12 @@ def main(argv: list[str]) -> int:
 def _become_slim(argv: list[str]) -> None:
     """Begin anew without ``site`` and ``-m``, and with a malloc that keeps little: 5 MB less in every meshed pod."""
     malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_TOP_PAD_": "16384", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    env = {**os.environ, "PYTHONPATH": CHECKOUT, **malloc}
+    env = {**os.environ, "PYTHONPATH": CHECKOUT, "ENVOY": _envoy(), **malloc}
     program = os.path.join(CHECKOUT, "labs", "pods", "__main__.py")
     os.execve(sys.executable, [sys.executable, "-S", "-P", program, "mesh-standin", *argv], env)
+
+
+def _envoy() -> str:
+    """Envoy's program in its wheel, whose command ``envoy`` is a Python script that would have to start first."""
+    wheel = importlib.util.find_spec("envoy")
+    return os.path.join(os.path.dirname(wheel.origin), "_bin", "envoy") if wheel and wheel.origin else "envoy"

@@ -27,6 +27,8 @@ from labs.pods.mesh_standin.settings import Settings
 
 RENEW_AT = 0.7
 """The share of a certificate's life after which a new one is asked for, as Linkerd's proxy does."""
+ANSWER_WITHIN, LOOK_AGAIN = 0.8, 0.03
+"""Seconds: below the second that a probe waits by default, and between two looks until then."""
 CERTIFY = [sys.executable, "-m", "labs.pods", "mesh-standin", "certify"]
 
 
@@ -51,10 +53,10 @@ class Proxy:
         log.info(f"Local identity is {settings.identity}")
         self.config.apply({"inbound": initial_inbound(settings), "services": []})
         self.config.discovery.serve()
+        admin.serve(settings.host, ADMIN_PORT, self.render, self.is_ready)
         envoy = envoy_process.start(settings.identity, settings.anchors)
         self._envoy = envoy.pid
         signal.signal(signal.SIGTERM, lambda *_: envoy.terminate())
-        admin.serve(settings.host, ADMIN_PORT, self.render, self.is_ready)
         for task in (self.stay_certified, lambda: subscription.follow(settings, self.take)):
             threading.Thread(target=task, daemon=True).start()
         assert envoy.stdout is not None, "started with a pipe"
@@ -64,6 +66,14 @@ class Proxy:
         return 0 if code in (0, -signal.SIGTERM) else 1
 
     def is_ready(self) -> bool:
+        """Whether it has become live. While it starts the answer waits a little, so that a probe need not come again."""
+        end = time.monotonic() + ANSWER_WITHIN
+        while not self._has_become_live() and time.monotonic() < end:
+            time.sleep(LOOK_AGAIN)
+        return self._live
+
+    def _has_become_live(self) -> bool:
+        """Whether there is a certificate and Envoy serves, or did so once."""
         self._live = self._live or (self.not_after > 0 and envoy_process.is_live())
         return self._live
 
