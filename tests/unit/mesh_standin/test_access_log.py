@@ -13,6 +13,7 @@ from labs.pods.mesh_standin.envoy_http import ACCESS_LOG_FIELDS
 from labs.pods.mesh_standin.envoy_inbound import route_name
 from labs.pods.mesh_standin.envoy_rbac import ref_key
 from labs.pods.mesh_standin.proxy_config import InboundPort, Ref, default_ref, service_key
+from labs.pods.mesh_standin.proxy_metrics import classify
 
 NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 PORTS = st.integers(1, 65535)
@@ -54,3 +55,20 @@ def test_latency_runs_to_the_first_byte_and_falls_back_to_the_end() -> None:
 def test_a_denial_is_told_by_envoys_details() -> None:
     assert parse(line(route="", details="rbac_access_denied_matched_policy[none]")).denied
     assert not parse(line(route="", details="via_upstream", status=403)).denied
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"grpc": "0"}, "success"),
+        ({"grpc": "5"}, "success"),
+        ({"grpc": "7"}, "failure"),
+        ({"grpc_alone": "14"}, "failure"),
+        ({"grpc_alone": "12"}, "success"),
+        ({"status": 500}, "failure"),
+        ({"status": 403}, "success"),
+        ({"status": 0}, "failure"),
+    ],
+)
+def test_a_request_is_classified_as_linkerd_does(fields: dict[str, object], expected: str) -> None:
+    assert classify(parse(line(**{"route": "endpoint", "status": 200, **fields}))) == expected
