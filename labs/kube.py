@@ -205,6 +205,24 @@ def ready(found: Object | None) -> str | None:
     return f"Ready is {row['status']}" + (f": {row['message']}" if row.get("message") else "")
 
 
+def replicas_ready(found: Object | None) -> str | None:
+    """Condition: a ReplicaSet has as many Ready pods as it wants."""
+    if found is None:
+        return "it does not exist"
+    ready_pods, wanted = found.get("status", {}).get("readyReplicas", 0), found["spec"].get("replicas", 1)
+    return None if ready_pods >= wanted else f"{ready_pods} of {wanted} replicas are ready"
+
+
+def held_back(pod: Object) -> bool:
+    """Whether a container of the pod failed, not for the first time, and is not started again for a while."""
+    for row in pod.get("status", {}).get("containerStatuses") or []:
+        state = row.get("state", {})
+        # The end is shown for a moment before the back-off is; after a first one there is none.
+        if state.get("waiting", {}).get("reason") == "CrashLoopBackOff" or ("terminated" in state and row["restartCount"] > 0):
+            return True
+    return False
+
+
 def finished(found: Object | None) -> str | None:
     """Condition: a Job is complete or has failed."""
     if found is None:

@@ -19,14 +19,13 @@ PLANES = ("card", "kubernetes", "serving", "mesh", "network")
 @dataclass(frozen=True)
 class Sign:
     """What proves that a failure is there, and when it is gone again: a query that then has a result, or a word that
-    ``kubectl`` then prints. ``within`` seconds of the injection; 3 for what Prometheus scrapes, longer where Kubernetes waits.
+    ``kubectl`` then prints.
     """
 
     cluster: str
     promql: str = ""
     kubectl: str = ""
     prints: str = ""
-    within: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ class Fault:
 
     ``injector`` names what makes it and ``options`` are its words, ``where`` the words that say where to make it. ``shows`` maps
     each plane to what is seen on it, ``nothing`` included. ``level``: 1 is seen at a glance, 2 takes two planes, 3 hides.
-    ``object`` is what broke, as a learner would name it. ``embedded`` says what differs where nodes are processes.
+    ``object`` is what broke, as a learner would name it. ``embedded`` says what differs where nodes are processes. ``later``
+    says why its sign takes longer than 3 s by its nature, and ``first`` is what can be seen before it, if anything can.
     """
 
     name: str
@@ -55,6 +55,8 @@ class Fault:
     sign: Sign
     options: Mapping[str, Any] = field(default_factory=dict)
     embedded: str = ""
+    first: Sign | None = None
+    later: str = ""
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], plane: str) -> Fault:
@@ -65,8 +67,7 @@ class Fault:
         """
         renamed = {"options" if key == "with" else key.replace("-", "_"): value for key, value in row.items()}
         fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in renamed.items()}
-        if "sign" in row:
-            fields["sign"] = Sign(**row["sign"])
+        fields |= {key: Sign(**row[key]) for key in ("sign", "first") if key in row}
         return cls(plane=plane, **fields)
 
 

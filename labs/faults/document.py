@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labs.faults.catalogue import PLANES, Fault, catalogue
+from labs.faults.catalogue import PLANES, Fault, Sign, catalogue
 
 HEAD = """\
 # Failures
@@ -56,6 +56,7 @@ def _section(fault: Fault) -> str:
         f"*Source: {fault.source}*",
         f"**Blast radius.** {fault.blast_radius}",
         "| plane | what it shows |\n|---|---|\n" + "\n".join(f"| {plane} | {_cell(fault.shows[plane])} |" for plane in PLANES),
+        _seen(fault),
         "**Look at**\n\n" + "\n".join(f"{number}. {place}" for number, place in enumerate(fault.look, 1)),
         f"**Repair.** {fault.repair}",
         f"**Prevent.** {fault.prevent}",
@@ -63,6 +64,19 @@ def _section(fault: Fault) -> str:
     if fault.embedded:
         lines.append(f"**How the lab makes it.** {fault.embedded}")
     return "\n\n".join(lines) + "\n"
+
+
+def _seen(fault: Fault) -> str:
+    """What the lab itself looks for."""
+    first = f"**First seen by** {_question(fault.first)}. " if fault.first else ""
+    later = f"; this comes later: {fault.later}" if fault.later else "."
+    return f"{first}**Proven by** {_question(fault.sign)}{later}"
+
+
+def _question(sign: Sign) -> str:
+    if sign.promql:
+        return f"`{sign.promql}` in Prometheus of `{sign.cluster}`"
+    return f"`{sign.prints}` in `kubectl --context {sign.cluster} {sign.kubectl}`"
 
 
 def _cell(text: str) -> str:

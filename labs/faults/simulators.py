@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,4 +51,6 @@ class Simulators:
 
     def cards(self) -> list[tuple[str, dict[str, Any]]]:
         """(node, card) of every card."""
-        return [(node, card) for node in self.pods for card in json.loads(self.ctl(node, "list", "--json"))]
+        with ThreadPoolExecutor() as threads:  # each answer is a kubectl and a Python that start
+            answers = threads.map(lambda node: json.loads(self.ctl(node, "list", "--json")), self.pods)
+            return [(node, card) for node, cards in zip(self.pods, answers, strict=True) for card in cards]

@@ -1,4 +1,4 @@
-"""Every failure of the catalogue against a running lab: it shows in the time its row says, and a heal leaves nothing behind."""
+"""Every failure of the catalogue against a running lab: it shows, and a heal leaves nothing behind. How soon is printed (-s)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from labs.lab import Lab
 from tests.integration import snapshot
 
 pytestmark = [pytest.mark.integration, pytest.mark.catalogue, pytest.mark.timeout(900)]
-STEADY = 15.0
-"""Seconds after a heal until its sign must be gone."""
+PATIENCE = 90.0
+"""Seconds until what does not come true counts as a failure; what it takes is a figure and no assertion (docs/figures.md)."""
 POLL = 0.3
 
 
@@ -22,10 +22,10 @@ def is_there(lab: Lab, sign: Sign) -> bool:
     return signs.is_there(lab.scene, lab.prometheus_servers(), sign)
 
 
-def seconds_until(true: Callable[[], bool], timeout: float) -> float:
+def seconds_until(true: Callable[[], bool]) -> float:
     started = time.monotonic()
     while not true():
-        assert time.monotonic() - started < timeout, f"not so after {timeout:g} s"
+        assert time.monotonic() - started < PATIENCE, f"not so after {PATIENCE:g} s"
         time.sleep(POLL)
     return time.monotonic() - started
 
@@ -55,17 +55,26 @@ def processes(lab: Lab) -> object:
 def test_it_shows_and_is_healed(
     lab: Lab, before: object, processes: object, name: str, record_property: Callable[[str, object], None]
 ) -> None:
-    sign = catalogue()[name].sign
-    seconds_until(lambda: not is_there(lab, sign), STEADY)  # the failure before may have had this sign, too
+    known = catalogue()[name]
+    first, sign = known.first or known.sign, known.sign
+
+    def steady() -> bool:
+        return not any(is_there(lab, one) for one in {first, sign})
+
+    seconds_until(steady)  # the failure before may have had this sign, too
     started = time.monotonic()
     with lab.fault(name) as fault:
         injected = time.monotonic() - started
-        shown = seconds_until(lambda: is_there(lab, sign), sign.within)
-    steady = seconds_until(lambda: not is_there(lab, sign), STEADY)
+        shown = seconds_until(lambda: is_there(lab, first))
+        proven = shown if first == sign else shown + seconds_until(lambda: is_there(lab, sign))
+    settled = seconds_until(steady)
     print(
-        f"\n{name}: injected in {injected:.1f} s, shown after {shown:.1f} s, healed in {fault.healed_after:.1f} + {steady:.1f} s"
+        f"\n{name}: injected in {injected:.1f} s, shown after {shown:.1f} s, proven after {proven:.1f} s, "
+        f"healed in {fault.healed_after:.1f} + {settled:.1f} s"
     )
-    record_property("seconds", {"inject": injected, "show": shown, "heal": fault.healed_after, "steady": steady})
+    record_property(
+        "seconds", {"inject": injected, "show": shown, "prove": proven, "heal": fault.healed_after, "steady": settled}
+    )
 
 
 def test_afterwards_the_lab_is_as_it_was(lab: Lab, before: dict[str, object], processes: object) -> None:
@@ -74,7 +83,7 @@ def test_afterwards_the_lab_is_as_it_was(lab: Lab, before: dict[str, object], pr
     def same() -> bool:
         return snapshot.pods(lab) == before["pods"]
 
-    seconds_until(same, 60)
+    seconds_until(same)
     after = snapshot.objects(lab, f"{snapshot.KINDS},{snapshot.MESH_KINDS}")
     known = before["objects"]
     assert isinstance(known, dict)

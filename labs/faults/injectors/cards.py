@@ -10,11 +10,11 @@ import pandas as pd
 
 from labs import kube
 from labs.errors import LabError, NotFound, UsageError
-from labs.faults.injectors.base import Injector, Memory, Scene, Where
+from labs.faults.injectors.base import Injector, Memory, Scene, Target, Where
 from labs.faults.simulators import Simulators
 
 RESTARTED = 40.0
-"""Seconds a heal waits for a server to be back on its card; one that failed often is held back longer, as its pod says."""
+"""Seconds a heal waits for a server to be back on its card."""
 POLL = 0.5
 
 
@@ -53,19 +53,35 @@ class SimulatedGpu(Injector):
         self._set(scene, where, "inject")
 
     def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
-        """Mend the card, and wait for the pods that used it, as far as they still exist: some must start anew to find it well."""
-        self._set(scene, where, "heal")
-        deadline = time.monotonic() + RESTARTED
-        while self._waited_for(scene, where, memory) and time.monotonic() < deadline:
-            time.sleep(POLL)
+        """Mend the card, and wait for the pods that used it, as far as they still exist: some must start anew to find it well.
 
-    def _waited_for(self, scene: Scene, where: Where, memory: Memory) -> bool:
-        users = self._card(scene, where)["pods"]
-        for name in memory.get("pods", []):
-            pods = kube.select(scene.api(self.cluster), "Pod", fields=f"metadata.name={name}")
-            if any(name not in users or kube.ready(pod) is not None for pod in pods):
-                return True
-        return False
+        One that Kubernetes holds back after its second failure is replaced: a new pod starts at once.
+        """
+        self._set(scene, where, "heal")
+        owners: list[Target] = []
+        deadline = time.monotonic() + RESTARTED
+        while (waited_for := self._waited_for(scene, where, memory)) and time.monotonic() < deadline:
+            owners += [owner for pod in waited_for if (owner := self._replace(scene, pod))]
+            time.sleep(POLL)
+        for owner in owners:
+            owner.wait(scene, kube.replicas_ready)
+
+    def _waited_for(self, scene: Scene, where: Where, memory: Memory) -> list[kube.Object]:
+        """Pods that are not Ready; once all are, those that the card does not know yet. To ask the card takes longest."""
+        names = memory.get("pods", [])
+        pods = [pod for name in names for pod in kube.select(scene.api(self.cluster), "Pod", fields=f"metadata.name={name}")]
+        if not_ready := [pod for pod in pods if kube.ready(pod) is not None]:
+            return not_ready
+        return pods if pods and not set(names) <= set(self._card(scene, where)["pods"]) else []
+
+    def _replace(self, scene: Scene, pod: kube.Object) -> Target | None:
+        """Delete the pod if it is held back and somebody makes another; who that is."""
+        meta = pod.get("metadata", {})
+        owners = [row["name"] for row in meta.get("ownerReferences", []) if row["kind"] == "ReplicaSet"]
+        if not owners or meta.get("deletionTimestamp") or not kube.held_back(pod):
+            return None
+        kube.delete(scene.api(self.cluster), "Pod", meta["name"], meta["namespace"])
+        return Target(self.cluster, "ReplicaSet", owners[0], meta["namespace"])
 
     def _card(self, scene: Scene, where: Where) -> dict[str, Any]:
         cards = self._simulators(scene).on(where["node"]).cards()

@@ -25,7 +25,9 @@ def test_every_failure_is_described_and_has_an_injector(name: str) -> None:
     assert set(known.shows) == set(PLANES) and len(known.look) == 3 and injector(known)
     texts = (known.title, known.production, known.source, known.blast_radius, known.repair, known.prevent, known.object)
     assert all(text.strip() for text in texts)
-    assert bool(known.sign.promql) != bool(known.sign.kubectl) and bool(known.sign.kubectl) == bool(known.sign.prints)
+    for sign in filter(None, (known.sign, known.first)):
+        assert bool(sign.promql) != bool(sign.kubectl) and bool(sign.kubectl) == bool(sign.prints)
+    assert known.later or not known.first, "where something else is seen first, the row says why its sign comes late"
 
 
 def test_the_document_is_the_catalogue() -> None:

@@ -251,6 +251,12 @@ def test_a_containers_processes_are_found_by_their_root() -> None:
         process.kill()
 
 
+HELD_BACK: dict[str, Any] = {
+    "metadata": {
+        "name": "model-server-0", "namespace": "ml", "ownerReferences": [{"kind": "ReplicaSet", "name": "model-server"}],
+    },
+    "status": {"containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]},
+}  # fmt: skip
 READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 
 
@@ -282,6 +288,36 @@ def test_a_cards_heal_waits_for_the_pod_that_used_it_while_there_is_one(
     maker.inject(scene, where)
     maker.heal(scene, where, memory)
     assert seen == ["metadata.name=model-server-0"] * expected
+
+
+def test_a_pod_that_is_held_back_after_its_second_failure_is_replaced(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulators: Any = kube.select
+    deleted: list[tuple[Any, ...]] = []
+    waited: list[tuple[Any, ...]] = []
+
+    def select(*words: Any, **chosen: str) -> list[dict[str, Any]]:
+        return simulators(*words, **chosen) if chosen.get("labels") else [] if deleted else [HELD_BACK]
+
+    monkeypatch.setattr(kube, "select", select)
+    monkeypatch.setattr(kube, "delete", lambda api, *words, **_: deleted.append(words))
+    monkeypatch.setattr(kube, "wait", lambda api, *words, **_: waited.append(words))
+    monkeypatch.setattr(cards, "POLL", 0.0)
+    maker = injector(find("gpu-ecc"))
+    where = maker.resolve(scene, {})
+    maker.heal(scene, where, {"pods": ["model-server-0"]})
+    assert deleted == [("Pod", "model-server-0", "ml")]
+    assert waited == [("ReplicaSet", "model-server", "ml", kube.replicas_ready)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"metadata": {"name": "alone", "namespace": "ml"}}, {"status": {"containerStatuses": [{"state": {"running": {}}}]}}],
+)
+def test_a_pod_that_nobody_replaces_or_that_is_starting_is_left_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(kube, "delete", lambda *_, **__: pytest.fail("deleted"))
+    assert cards.SimulatedGpu("xid94")._replace(scene, HELD_BACK | change) is None
 
 
 def test_a_heal_does_not_wait_for_ever_for_a_pod_that_left_its_card(
