@@ -12,7 +12,7 @@ import click
 from labs import config, errors
 from labs.clusters.console import ConsoleProgress
 from labs.clusters.embedded import Embedded
-from labs.course import bench_gpus, bench_mesh, bench_programs
+from labs.course import bench_fleet, bench_gpus, bench_mesh, bench_programs
 from labs.course.catchup import notebooks_before, run_steps
 from labs.course.notebooks import Notebook, find
 from labs.embedded import control, usage
@@ -31,6 +31,8 @@ TARGETS = {
     "gpu_scrape_8_cards_ms": 20.0,
     "fleet_scrape_seconds": 2.0,
     "fleet_rss_gigabytes": 1.5,
+    "fleet_nodes_scrape_seconds": 2.0,
+    "fleet_nodes_gigabytes": 1.5,
     "mesh_meshed_added_p50_ms": 1.0,
     "mesh_proxy_own_mean_mib": 25.0,
     "mesh_policy_change_seconds": 0.3,
@@ -48,24 +50,29 @@ SETTLE = 20.0
 @click.option("--idle", default=30.0, show_default=True, help="Seconds to watch the idle lab.")
 @click.option("--programs", is_flag=True, help="Only the model server and the load generator, as processes without a lab.")
 @click.option("--gpus", is_flag=True, help="Only the GPU simulator: one node's cards, and 1,000 nodes in one process.")
+@click.option("--fleet", is_flag=True, help="Only 1,000 GPU nodes as API objects: until Ready, memory, processors, a scrape.")
 @click.option("--mesh", is_flag=True, help="Only the mesh: what it adds to a call, its proxies, changes of policy, a rollout.")
-def bench(idle: float, programs: bool, gpus: bool, mesh: bool) -> None:
+def bench(idle: float, programs: bool, gpus: bool, fleet: bool, mesh: bool) -> None:
     """Bring a fresh lab up, take it to the end of notebook 05, watch it idle, ask the chat, remove it; prints JSON."""
     if programs:
         figures = bench_programs.measure()
     elif gpus:
         figures = bench_gpus.measure()
     else:
-        figures = _of_a_lab(idle, only_mesh=mesh)
+        figures = _of_a_lab(idle, only_fleet=fleet, only_mesh=mesh)
     click.echo(json.dumps(table(figures), indent=2))
 
 
-def _of_a_lab(idle: float, *, only_mesh: bool) -> dict[str, float]:
+def _of_a_lab(idle: float, *, only_fleet: bool, only_mesh: bool) -> dict[str, float]:
     """The figures that need a lab; it is removed afterwards, and kept where something failed, to be looked at."""
     if control.identity() or config.STATE.exists():
         raise errors.UsageError("there is a lab already; the figures are those of a fresh one", fix="lab down, then lab bench")
     backend, progress = Embedded(), ConsoleProgress()
     figures = {"up_seconds": _seconds(lambda: backend.up(progress))}
+    if only_fleet:
+        figures |= bench_fleet.measure()
+        backend.down()
+        return figures
     figures["goto_06_seconds"] = _seconds(lambda: _catch_up(notebooks_before("06"), progress))
     if only_mesh:
         _catch_up([find("13")], progress)
@@ -77,6 +84,7 @@ def _of_a_lab(idle: float, *, only_mesh: bool) -> dict[str, float]:
     found = usage.measure(idle)
     figures |= {"idle_cores": found.cores, "idle_pss_gigabytes": found.pss_bytes / 1e9, "idle_processes": found.processes}
     figures["chat_way_p50_ms"] = _chat_way()
+    figures |= bench_fleet.measure()
     figures["down_seconds"] = _seconds(backend.down)
     return figures | bench_programs.measure() | bench_gpus.measure()
 

@@ -24,6 +24,8 @@ NODES = 1000
 SCRAPES = 5
 STARTED = 120.0
 """Seconds a program may take until it answers."""
+STOPPED = 120.0
+"""Seconds a program may take to end: one of a fleet deletes its nodes first."""
 ADDRESS = "127.0.0.1"
 PORT = 9400
 FLEET_PORT = 19400
@@ -37,21 +39,22 @@ def measure() -> dict[str, float]:
 
 
 @contextmanager
-def _program(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+def program(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``gpu-simulator WORDS`` for as long as the block lasts."""
     env = {**os.environ, "BIND_ADDRESS": ADDRESS, "PYTHONPATH": str(config.ROOT)}
     process = subprocess.Popen([sys.executable, "-m", "labs.pods", "gpu-simulator", *words], env=env, stderr=subprocess.DEVNULL)
     try:
         yield process
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(STOPPED)
 
 
 async def _node(folder: Path) -> dict[str, float]:
     """One node with 8 cards, each told of work ten times a second."""
     socket = folder / "gpu.sock"
     paths = ("--device-plugins", str(folder), "--pod-resources", str(folder), "--state", str(folder), "--settings", str(folder))
-    with _program("--socket", str(socket), "serve", "--node=bench", f"--count={CARDS}", *paths) as process:
+    with program("--socket", str(socket), "serve", "--node=bench", f"--count={CARDS}", *paths) as process:
         await _answers(f"http://{ADDRESS}:{PORT}/health")
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as http:
             async with http.get("http://gpu/v1/gpus") as response:
@@ -59,7 +62,7 @@ async def _node(folder: Path) -> dict[str, float]:
             before = _cpu_seconds(process.pid)
             await asyncio.gather(*(_work(http, uuid) for uuid in uuids))
             used = _cpu_seconds(process.pid) - before
-        scrapes = await _scrapes(f"http://{ADDRESS}:{PORT}/metrics")
+        scrapes = await seconds_of_scrapes(f"http://{ADDRESS}:{PORT}/metrics")
     return {
         "gpu_percent_of_a_core": 100 * used / SECONDS / CARDS,
         "gpu_scrape_8_cards_ms": 1000 * statistics.median(scrapes),
@@ -79,17 +82,17 @@ async def _work(http: aiohttp.ClientSession, uuid: str) -> None:
 
 async def _fleet() -> dict[str, float]:
     """1,000 nodes with 8 cards each in one process."""
-    with _program("many", f"--nodes={NODES}", f"--cards={CARDS}", f"--port={FLEET_PORT}") as process:
+    with program("many", f"--nodes={NODES}", f"--cards={CARDS}", f"--port={FLEET_PORT}") as process:
         url = f"http://{ADDRESS}:{FLEET_PORT}/metrics"
         await _answers(url)
         before = _cpu_seconds(process.pid)
-        scrapes = await _scrapes(url)
+        scrapes = await seconds_of_scrapes(url)
         used = _cpu_seconds(process.pid) - before
         return {
             "fleet_scrape_seconds": statistics.median(scrapes),
             # On a machine with other work this tells more than the clock does.
             "fleet_scrape_cpu_seconds": used / SCRAPES,
-            "fleet_rss_gigabytes": _peak_bytes(process.pid) / 1e9,
+            "fleet_rss_gigabytes": peak_bytes(process.pid) / 1e9,
         }
 
 
@@ -107,7 +110,7 @@ async def _answers(url: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _scrapes(url: str) -> list[float]:
+async def seconds_of_scrapes(url: str) -> list[float]:
     """Seconds of each of some scrapes, to the last byte."""
     found = []
     async with aiohttp.ClientSession() as http:
@@ -125,7 +128,7 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
-def _peak_bytes(pid: int) -> int:
+def peak_bytes(pid: int) -> int:
     """The most memory the process had (VmHWM of proc(5))."""
     rows = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return int(rows["VmHWM"].split()[0]) * 1024

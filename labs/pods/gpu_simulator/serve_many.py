@@ -44,8 +44,10 @@ async def _objects(args: argparse.Namespace, names: list[str], labels: dict[str,
         kubeconfig = yaml.safe_load(Path(args.kubeconfig).read_text())
         async with KubeApi(credentials(kubeconfig, Path(folder), args.context), user_agent="gpu-simulator") as api:
             nodes = VirtualNodes(api, names, labels, args.cards)
-            await nodes.create()
+            heartbeats = asyncio.create_task(nodes.run())
             try:
-                yield [asyncio.create_task(nodes.run())]
+                await nodes.create()
+                yield [heartbeats]
             finally:
+                heartbeats.cancel()
                 await nodes.remove()

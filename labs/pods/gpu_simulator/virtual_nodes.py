@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
+
 from labs.pods.gpu_simulator.offers import GPU
 from labs.wire.kube_api import MERGE_PATCH, ApiError, KubeApi, Object, path_of
+
+log = logging.getLogger(__name__)
 
 LABEL = "boring-ops-lab/virtual-node"
 LEASES = "coordination.k8s.io/v1/leases"
 LEASE_NAMESPACE = "kube-node-lease"
-HEARTBEAT = 20.0
-"""Seconds between two renewals; the node controller waits for 40."""
+HEARTBEAT = 7.0
+"""Seconds between two renewals of a lease. The embedded lab's node controller waits for 16 s, so that one may get lost."""
+LOOK = 0.25
+"""Seconds between two looks which leases are due."""
 AT_ONCE = 20
 """Calls under way."""
 TAINT = {"key": LABEL, "value": "true", "effect": "NoSchedule"}
@@ -22,7 +29,7 @@ TAINT = {"key": LABEL, "value": "true", "effect": "NoSchedule"}
 
 
 def node(name: str, labels: dict[str, str], cards: int) -> Object:
-    """A Node with ``cards`` GPUs. Its status is written by a call of its own."""
+    """A Node with ``cards`` GPUs; of nodes, unlike of pods, the API server takes the status with the object."""
     now = _now()
     resources = {"cpu": "96", "memory": "1Ti", "pods": "110", GPU: str(cards)}
     ready = {
@@ -39,38 +46,56 @@ def node(name: str, labels: dict[str, str], cards: int) -> Object:
 
 
 class VirtualNodes:
-    """Nodes called ``names`` in the cluster of ``api``: ``create``, ``run`` for as long as they are to be Ready, ``remove``."""
+    """Nodes called ``names`` in the cluster of ``api``: ``run`` keeps Ready those that ``create`` has made, until ``remove``."""
 
     def __init__(self, api: KubeApi, names: list[str], labels: dict[str, str], cards: int) -> None:
         self._api = api
         self._names = names
         self._labels = labels
         self._cards = cards
+        self._renewed: dict[str, float] = {}
 
     async def create(self) -> None:
-        """Make all nodes and their leases; those that are there already stay."""
+        """Make all nodes and their leases; those that are there already stay, and are Ready again."""
         await _each(self._names, self._create)
 
     async def run(self) -> None:
-        """Renew every lease, for ever."""
+        """Renew each node's lease in every ``HEARTBEAT``, for ever. To be begun before ``create``, which may take longer."""
         while True:
-            await asyncio.gather(_each(self._names, self._renew), asyncio.sleep(HEARTBEAT))
+            before = _seconds() - HEARTBEAT
+            await _each([name for name, last in self._renewed.items() if last <= before], self._keep)
+            await asyncio.sleep(LOOK)
 
     async def remove(self) -> None:
         await _each(self._names, self._remove)
 
     async def _create(self, name: str) -> None:
+        await self._create_or_else(LEASES, LEASE_NAMESPACE, _lease(name), lambda: self._renew(name))
         body = node(name, self._labels, self._cards)
+        status = {"status": body["status"]}
+        await self._create_or_else("nodes", None, body, lambda: self._patch("nodes", None, name, status, "status"))
+        self._renewed[name] = _seconds()
+
+    async def _create_or_else(
+        self, resource: str, namespace: str | None, body: Object, if_there: Callable[[], Awaitable[None]]
+    ) -> None:
         try:
-            await self._api.create("nodes", None, body)
-            await self._api.create(LEASES, LEASE_NAMESPACE, _lease(name))
+            await self._api.create(resource, namespace, body)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
-        await self._patch("nodes", None, name, {"status": body["status"]}, "status")
+            await if_there()
+
+    async def _keep(self, name: str) -> None:
+        try:
+            await self._renew(name)
+        except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+            # As a kubelet: it tries again, and if that is too late the node is NotReady for all to see.
+            log.warning("the lease of %s was not renewed: %s", name, error)
 
     async def _renew(self, name: str) -> None:
         await self._patch(LEASES, LEASE_NAMESPACE, name, {"spec": {"renewTime": _now(micro=True)}})
+        self._renewed[name] = _seconds()
 
     async def _patch(self, resource: str, namespace: str | None, name: str, body: Any, sub: str | None = None) -> None:
         await self._api.request("PATCH", path_of(resource, namespace, name, sub), body, content_type=MERGE_PATCH)
@@ -87,6 +112,10 @@ class VirtualNodes:
 def _lease(name: str) -> Object:
     spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": _now(micro=True)}
     return {"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec}
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _now(micro: bool = False) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from labs.embedded.control_plane import NODE_LOST_AFTER
+from labs.pods.gpu_simulator import virtual_nodes
 from labs.pods.gpu_simulator.many_nodes import STEP, ManyNodes
 from labs.pods.gpu_simulator.profile import profile_of
-from labs.pods.gpu_simulator.virtual_nodes import LABEL, VirtualNodes
+from labs.pods.gpu_simulator.virtual_nodes import LABEL, LEASES, VirtualNodes
 from labs.wire.kube_api import ApiError, KubeApi
 
 H100 = profile_of("NVIDIA-H100-80GB-HBM3")
@@ -60,8 +64,11 @@ class FakeApi(KubeApi):
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.denied = False
+        self.down = False
 
     async def request(self, method: str, path: str, body: Any = None, **_: Any) -> Any:
+        if self.down:
+            raise TimeoutError
         if method == "POST":
             path = f"{path}/{body['metadata']['name']}"
             if self.denied:
@@ -78,20 +85,53 @@ class FakeApi(KubeApi):
         return {}
 
 
-async def test_nodes_have_cards_a_heartbeat_and_a_taint_and_go_again() -> None:
+async def test_nodes_have_cards_and_a_taint_and_go_again() -> None:
     api = FakeApi()
     nodes = VirtualNodes(api, ["fleet-0000", "fleet-0001"], {"nvidia.com/gpu.product": H100.product}, 8)
     await nodes.create()
-    await nodes.create()
     node = api.objects["/api/v1/nodes/fleet-0001"]
     assert node["metadata"]["labels"][LABEL] == "true" and node["spec"]["taints"][0]["effect"] == "NoSchedule"
-    assert api.objects["/api/v1/nodes/fleet-0001/status"]["status"]["allocatable"]["nvidia.com/gpu"] == "8"
-    await nodes._renew("fleet-0000")
-    lease = api.objects["/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/fleet-0000"]
-    assert lease["spec"]["renewTime"].endswith("Z")
+    assert node["status"]["allocatable"]["nvidia.com/gpu"] == "8"
+    assert not [path for path in api.objects if path.endswith("/status")], "one call makes a node"
+    await nodes.create()
+    assert api.objects["/api/v1/nodes/fleet-0001/status"]["status"]["conditions"][0]["status"] == "True", "Ready once more"
     await nodes.remove()
     await nodes.remove()
     assert set(api.objects) == {f"/api/v1/nodes/{name}/status" for name in ("fleet-0000", "fleet-0001")}
+
+
+async def test_nodes_that_are_there_have_a_heartbeat_while_others_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual_nodes, "HEARTBEAT", 0.02)
+    monkeypatch.setattr(virtual_nodes, "LOOK", 0.005)
+    api = FakeApi()
+    nodes = VirtualNodes(api, ["fleet-0000", "fleet-0001"], {}, 8)
+    heartbeats = asyncio.create_task(nodes.run())
+    await nodes._create("fleet-0000")
+    path = f"/apis/{LEASES.rpartition('/')[0]}/namespaces/kube-node-lease/leases/fleet-0000"
+
+    def renewed() -> str:
+        return str(api.objects[path]["spec"].get("renewTime"))
+
+    first = renewed()
+    await _until(lambda: renewed() != first)
+    api.down = True
+    await asyncio.sleep(0.05)
+    api.down = False
+    silent = renewed()
+    await _until(lambda: renewed() != silent)
+    assert not heartbeats.done(), "an API server that is away for a while ends nothing"
+    assert not [path for path in api.objects if "fleet-0001" in path], "one that is not there has none"
+    heartbeats.cancel()
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+def test_a_lost_heartbeat_is_no_lost_node() -> None:
+    assert 2 * virtual_nodes.HEARTBEAT < NODE_LOST_AFTER
 
 
 async def test_what_the_api_server_refuses_is_not_hidden() -> None:
