@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from labs import kube
 from labs.errors import NotFound
 from labs.faults.injectors.base import Injector, Memory, Pods, Scene, Target, Where
 
@@ -32,4 +33,14 @@ class PodsGone(Injector):
         Pods(self.cluster, self.namespace, self.labels).delete(scene, [where["pod"]], grace=0)
 
     def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
-        Target(self.cluster, "Deployment", self.owner, self.namespace).wait(scene)
+        pods = Pods(self.cluster, self.namespace, self.labels)
+
+        def replaced(found: kube.Object | None) -> str | None:
+            missing = kube.rolled_out(found)
+            if found is None or missing is not None:
+                return missing
+            # For a moment the Deployment's status still counts the pod that is gone.
+            ready = len(pods.names(scene)) - len(pods.names(scene, lacking=kube.ready))
+            return None if ready >= found["spec"]["replicas"] else f"{ready} pods are ready"
+
+        Target(self.cluster, "Deployment", self.owner, self.namespace).wait(scene, replaced)

@@ -336,3 +336,29 @@ def test_a_heal_does_not_wait_for_ever_for_a_pod_that_left_its_card(
     started = time.monotonic()
     maker.heal(scene, where, memory)
     assert time.monotonic() - started >= 0.1
+
+
+def test_a_pod_that_vanished_is_healed_once_another_is_ready_and_not_while_the_status_is_old(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = {
+        "kind": "Deployment", "metadata": {"generation": 1}, "spec": {"replicas": 2},
+        "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2},
+    }  # fmt: skip
+    names = [f"model-server-{number}" for number in range(2)]
+    looks = [[READY], [READY, {"status": {}}], [READY, READY]]
+
+    def select(*_: Any, **__: str) -> list[dict[str, Any]]:
+        return [{"metadata": {"name": name}} | pod for name, pod in zip(names, looks[0], strict=False)]
+
+    said: list[str | None] = []
+
+    def wait(api: Any, kind: str, name: str, namespace: str, until: kube.Condition, **_: float) -> None:
+        while looks:
+            said.append(until(owner))
+            looks.pop(0)
+
+    monkeypatch.setattr(kube, "select", select)
+    monkeypatch.setattr(kube, "wait", wait)
+    injector(find("stream-abort")).heal(scene, {"pod": "model-server-1"}, {})
+    assert said == ["1 pods are ready", "1 pods are ready", None]
