@@ -346,7 +346,7 @@ def test_a_pod_that_vanished_is_healed_once_another_is_ready_and_not_while_the_s
         "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2},
     }  # fmt: skip
     names = [f"model-server-{number}" for number in range(2)]
-    looks = [[READY], [READY, {"status": {}}], [READY, READY]]
+    looks: list[list[dict[str, Any]]] = [[READY], [READY, {"status": {}}], [READY, READY]]
 
     def select(*_: Any, **__: str) -> list[dict[str, Any]]:
         return [{"metadata": {"name": name}} | pod for name, pod in zip(names, looks[0], strict=False)]
