@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,22 +32,47 @@ def run(
     """
     program, *args = command
     options: dict[str, Any] = {
-        "_timeout": timeout,
+        "_bg": True,
+        "_bg_exc": False,
         "_env": os.environ | dict(env or {}),
         "_in": input or "",
         "_encoding": "utf-8",
     }
     if cwd is not None:
         options["_cwd"] = str(cwd)
+    expired = threading.Event()
     try:
-        return str(sh.Command(program)(*args, **options))
+        running = sh.Command(program)(*args, **options)
+        with _ended_after(timeout, running.process, expired):
+            return str(running.wait())
     except sh.CommandNotFound as error:
         raise errors.NotFound("program", program, fix="./scripts/lab doctor") from error
-    except sh.TimeoutException as error:
-        raise errors.TimedOut(f"{' '.join(command)!r} took longer than {timeout:.0f} s", fix="lab status") from error
     except sh.ErrorReturnCode as error:
+        if expired.is_set():
+            raise errors.TimedOut(f"{' '.join(command)!r} took longer than {timeout:.0f} s", fix="lab status") from error
         output = (error.stderr + error.stdout).decode(errors="replace")
         raise errors.CommandFailed(command, error.exit_code, output) from error
+
+
+@contextlib.contextmanager
+def _ended_after(timeout: float, process: Any, expired: threading.Event) -> Iterator[None]:
+    """Kill ``process`` if the block lasts longer than ``timeout`` seconds, and say so in ``expired``.
+
+    The ``_timeout`` of ``sh`` looks ten times a second, and its wait ends with such a look: a short command would take 0.1 s.
+    """
+
+    def end() -> None:
+        expired.set()
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself at this moment
+            process.kill()
+
+    timer = threading.Timer(timeout, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def run_together(

@@ -1,0 +1,34 @@
+"""Commands that end well, badly, too late, and that are not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labs import errors, shell
+
+
+def test_what_goes_in_and_comes_out(tmp_path: Path) -> None:
+    text = "a line\n" * 50_000
+    assert shell.run(["cat"], input=text) == text
+    assert shell.run(["sh", "-c", "pwd; echo $WORD"], cwd=tmp_path, env={"WORD": "said"}) == f"{tmp_path}\nsaid\n"
+
+
+def test_an_error_holds_the_exit_code_and_both_outputs() -> None:
+    with pytest.raises(errors.CommandFailed, match=r"exited with 3: no\s+yes"):
+        shell.run(["sh", "-c", "echo yes; echo no >&2; exit 3"])
+    with pytest.raises(errors.NotFound, match="nosuchprogram"):
+        shell.run(["nosuchprogram"])
+
+
+def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    late = tmp_path / "late"
+    with pytest.raises(errors.TimedOut, match="took longer than 1 s"):
+        shell.run(["sh", "-c", f"echo $$ > {late}; exec sleep 600"], timeout=1)
+    assert not Path(f"/proc/{late.read_text().strip()}").exists()
+
+
+def test_a_command_that_kills_itself_did_not_take_too_long() -> None:
+    with pytest.raises(errors.CommandFailed):
+        shell.run(["sh", "-c", "kill -KILL $$"], timeout=60)
