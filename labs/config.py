@@ -38,6 +38,11 @@ def lab_image() -> str:
     return named.read_text().strip() if named.exists() else LAB_IMAGE
 
 
+def log_path(name: str) -> Path:
+    """The log file of the supervisor's child ``name``: ``app/kube-apiserver`` → ``.lab/logs/app-kube-apiserver.log``."""
+    return LOGS / f"{name.replace('/', '-')}.log"
+
+
 def cache_dir() -> Path:
     """The user's cache folder for the lab (``$XDG_CACHE_HOME`` is honoured)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boring-ops-lab"

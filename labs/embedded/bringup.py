@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from labs import config, errors
 from labs.embedded import boot, control, pki, plan, ports, programs
 from labs.embedded.certificates import write_private
-from labs.embedded.supervisor import log_path
 from labs.steps import Action, Progress, Step
 
 POLL = 0.1
@@ -78,7 +77,7 @@ def start_supervisor(timeout: float) -> None:
         AddressTaken: something else listens where the lab must.
     """
     ports.require_free(plan.listeners())
-    with log_path("supervisor").open("ab") as output:
+    with config.log_path("supervisor").open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "labs.embedded.supervisor"],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=config.ROOT,

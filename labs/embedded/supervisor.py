@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -31,7 +30,7 @@ class Supervisor:
     def __init__(self, specs: list[ChildSpec]) -> None:
         self._started = time.time()
         self._stop = asyncio.Event()
-        self._children = {spec.name: Child(spec, log_path(spec.name), self._note_ready) for spec in specs}
+        self._children = {spec.name: Child(spec, config.log_path(spec.name), self._note_ready) for spec in specs}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self, token: str) -> None:
@@ -115,11 +114,6 @@ def _require(token: str) -> Any:
         return await handler(request)
 
     return middleware
-
-
-def log_path(name: str) -> Path:
-    """The log file of child ``name``: ``app/kube-apiserver`` → ``.lab/logs/app-kube-apiserver.log``."""
-    return config.LOGS / f"{name.replace('/', '-')}.log"
 
 
 def main() -> int:
