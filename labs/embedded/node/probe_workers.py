@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 
 from labs.embedded.node import probes
@@ -24,9 +25,11 @@ class ProbeWorkers:
         self._container = container
         self._on_unhealthy = on_unhealthy
         self._tasks: set[asyncio.Task[None]] = set()
+        self._begun = 0.0
 
     def start(self) -> None:
         """Begin, for a container that has just started; sets its ``started`` and ``ready``."""
+        self._begun = time.monotonic()
         if "startupProbe" in self._container.spec:
             self._launch("startupProbe", self._startup_result)
         else:
@@ -77,8 +80,10 @@ class ProbeWorkers:
             probes.Outcome.FAILURE: probe.get("failureThreshold", 3),
         }
         period = probe.get("periodSeconds", 10)
-        # A kubelet makes the first attempt at once, unless it has just been started itself; a little later, programs listen.
-        await asyncio.sleep(probe.get("initialDelaySeconds", 0) + random.uniform(0.05, 0.3))
+        # A kubelet counts the delay from the container's start, also where a startup probe came first. It makes the first attempt
+        # at once, unless it has just been started itself; a little later, programs listen.
+        delay = self._begun + probe.get("initialDelaySeconds", 0) - time.monotonic()
+        await asyncio.sleep(max(delay, 0.0) + random.uniform(0.05, 0.3))
         last, run = probes.Outcome.UNKNOWN, 0
         while True:
             outcome, message = await self._attempt(probe)
