@@ -148,9 +148,9 @@ class RunningLoad:
         """
         if self._result is None:
             timeout = self.plan.seconds + self.plan.timeout + STARTUP
-            job = kube.wait(self._api, "Job", self.name, NAMESPACE, kube.finished, timeout=timeout)
+            kube.wait(self._api, "Job", self.name, NAMESPACE, self._lacks, timeout=timeout)
             text = self._log()
-            if not (job or {}).get("status", {}).get("succeeded"):
+            if self._exit_code() != 0:
                 raise LabError(f"load {self.name} failed: {text[-1500:]}", fix=f"kubectl -n {NAMESPACE} describe job {self.name}")
             self._result = LoadResult(text, self.plan, self._windows)
             self.stop()
@@ -171,8 +171,21 @@ class RunningLoad:
         """End the load now and remove its Job; harmless if it has ended."""
         kube.delete(self._api, "Job", self.name, NAMESPACE)
 
+    def _lacks(self, job: kube.Object | None) -> str | None:
+        """Condition: the generator has ended. Its proxy, its pod and its Job follow one after the other, within seconds."""
+        return None if self._exit_code() is not None else kube.finished(job)
+
+    def _exit_code(self) -> int | None:
+        """That of the generator; None as long as it runs."""
+        containers = [row for pod in self._pods() for row in pod["status"].get("containerStatuses", [])]
+        ended = (row["state"].get("terminated", {}) for row in containers if row["name"] == CONTAINER)
+        return next((state["exitCode"] for state in ended if state), None)
+
+    def _pods(self) -> list[kube.Object]:
+        return kube.select(self._api, "Pod", NAMESPACE, labels=f"batch.kubernetes.io/job-name={self.name}")
+
     def _log(self) -> str:
-        pods = kube.select(self._api, "Pod", NAMESPACE, labels=f"batch.kubernetes.io/job-name={self.name}")
+        pods = self._pods()
         if not pods:
             raise LabError(f"load {self.name} never had a pod", fix=f"kubectl -n {NAMESPACE} describe job {self.name}")
         return kube.logs(self._api, NAMESPACE, pods[0]["metadata"]["name"], CONTAINER)

@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from labs.errors import UsageError
+from labs.errors import LabError, UsageError
 from labs.pods.loadgen import options as loadgen
 from labs.telemetry.load import OWNER, LoadPlan, LoadResult, RunningLoad, objects, stop_orphans
 
@@ -87,6 +87,27 @@ def test_a_load_tells_what_has_ended_while_it_runs(monkeypatch: pytest.MonkeyPat
     running = RunningLoad(None, LoadPlan("chat", rps=1, seconds=9), lambda: ())  # type: ignore[arg-type]
     assert list(running.so_far().records["latency"]) == [0.1, 0.2]
     assert list(running.so_far(since=1764000000.5).records["latency"]) == [0.2]
+
+
+def test_a_load_ends_with_its_generator_not_with_what_runs_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[dict] = [{"running": {}}, {"terminated": {"exitCode": 0}}]
+    looks = iter([states[0], *[states[1]] * 9])
+
+    def select(api: object, *words: str, **options: str) -> list[dict]:
+        containers = [{"name": "beside", "state": {"running": {}}}, {"name": "loadgen", "state": next(looks)}]
+        return [{"metadata": {"name": "load-1-x"}, "status": {"containerStatuses": containers}}]
+
+    monkeypatch.setattr("labs.kube.apply", lambda api, made: None)
+    monkeypatch.setattr("labs.kube.get", lambda api, *words: {"status": {"active": 1}})
+    monkeypatch.setattr("labs.kube.select", select)
+    monkeypatch.setattr("labs.kube.logs", lambda api, *words: line(0, 0.1))
+    monkeypatch.setattr("labs.kube.delete", lambda api, *words: True)
+    plan = LoadPlan("chat", rps=1, seconds=9)
+    assert len(RunningLoad(None, plan, lambda: ()).result().records) == 1  # type: ignore[arg-type]
+    states[1]["terminated"]["exitCode"] = 1
+    looks = iter([*states, *[states[1]] * 9])
+    with pytest.raises(LabError, match="failed"):
+        RunningLoad(None, plan, lambda: ()).result()  # type: ignore[arg-type]
 
 
 def test_only_the_loads_of_processes_that_are_gone_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
