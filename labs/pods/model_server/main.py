@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--enable-prefix-caching", action=argparse.BooleanOptionalAction, default=True, help="default: on")
     p.add_argument("--request-timeout", type=float, default=120.0, help="seconds a request may take, waiting included")
     p.add_argument("--weights-gib", type=float, default=24.2, help="size of the weights: 13 billion parameters of 2 bytes")
-    p.add_argument("--load-seconds", type=float, default=4.0, help="how long loading the weights takes")
+    p.add_argument("--load-seconds", type=float, default=2.0, help="how long loading the weights takes")
     p.add_argument("--tokens-per-second", type=float, default=55.0, help="of one sequence at full clocks; 0: no pacing")
     p.add_argument("--prefill-tokens-per-second", type=float, default=6000.0, help="without a GPU; with one, the card says")
     p.add_argument("--drain-seconds", type=float, default=20.0, help="how long running requests may take after SIGTERM")
