@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import subprocess
@@ -83,12 +84,21 @@ def kubectl(lab_up: None) -> Kubectl:
     return run
 
 
-@pytest.fixture
-def namespace(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace of the test's own in the app cluster."""
+@contextlib.contextmanager
+def new_namespace(kubectl: Kubectl) -> Iterator[str]:
+    """A namespace in the app cluster for the length of a block."""
     name = f"test-{secrets.token_hex(3)}"
     kubectl("app", "create", "namespace", name)
     # Pods are refused until the controller has made the namespace's service account.
     kubectl("app", "wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout=20s")
-    yield name
-    kubectl("app", "delete", "namespace", name, "--wait=false")
+    try:
+        yield name
+    finally:
+        kubectl("app", "delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def namespace(kubectl: Kubectl) -> Iterator[str]:
+    """A namespace of the test's own in the app cluster."""
+    with new_namespace(kubectl) as name:
+        yield name

@@ -6,14 +6,14 @@ import json
 import socket
 import ssl
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from labs import config
 from labs.embedded import boot, pki
 from labs.embedded.node.model import KUBELET_PORT, find_node
-from tests.conftest import eventually
+from tests.conftest import eventually, new_namespace
 
 pytestmark = pytest.mark.integration
 
@@ -34,12 +34,13 @@ def raw(namespace: str, *args: str, input: str = "") -> subprocess.CompletedProc
     return subprocess.run(command, input=input, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.fixture
-def talker(kubectl: Kubectl, namespace: str) -> str:
-    """The namespace of a Ready pod ``talker``."""
-    kubectl("app", "apply", "-n", namespace, "-f", "-", input=pod("talker", TALKER))
-    kubectl("app", "wait", "-n", namespace, "pod/talker", "--for=condition=Ready", "--timeout=50s")
-    return namespace
+@pytest.fixture(scope="module")
+def talker(kubectl: Kubectl) -> Iterator[str]:
+    """The namespace of a Ready pod ``talker``, which nobody changes."""
+    with new_namespace(kubectl) as namespace:
+        kubectl("app", "apply", "-n", namespace, "-f", "-", input=pod("talker", TALKER))
+        kubectl("app", "wait", "-n", namespace, "pod/talker", "--for=condition=Ready", "--timeout=50s")
+        yield namespace
 
 
 @pytest.mark.parametrize("code", [0, 7, 137])

@@ -10,6 +10,7 @@ import yaml
 
 from labs import config
 from labs.errors import CommandFailed
+from tests.conftest import new_namespace
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -52,6 +53,13 @@ def crds(kubectl: Kubectl) -> Iterator[None]:
     yield
     if added := set(kubectl("app", "get", "crd", "-o", "name").split()) - before:
         kubectl("app", "delete", *sorted(added))
+
+
+@pytest.fixture(scope="module")
+def namespace(kubectl: Kubectl) -> Iterator[str]:
+    """One for all of them: a dry-run makes nothing in it."""
+    with new_namespace(kubectl) as name:
+        yield name
 
 
 def dry_run(kubectl: Kubectl, namespace: str, manifest: str) -> str:

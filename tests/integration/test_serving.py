@@ -1,4 +1,4 @@
-"""Serving end to end: the model server on GPUs, the chat in front of it, load as a Job, a card that is lost."""
+"""Serving end to end: the model server on GPUs, the chat in front of it, load from a pod, a card that is lost."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ def serving(kubectl: Kubectl) -> Iterator[Kubectl]:
 
 
 def load(kubectl: Kubectl, *flags: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Run the load generator as a Job in namespace ml; its records and its summary."""
+    """Run the load generator as a pod in namespace ml; its records and its summary."""
     name = f"load-{time.time_ns() % 10**9}"
     container = {"name": "loadgen", "image": "boring-ops-lab/lab:dev", "args": ["loadgen", "--url", MODEL, *flags]}
-    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"backoffLimit": 0, "template": template}}
-    kubectl("gpu", "-n", "ml", "apply", "-f", "-", input=json.dumps(job))
+    spec = {"restartPolicy": "Never", "containers": [container]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+    ended = "--for=jsonpath={.status.containerStatuses[0].state.terminated.exitCode}=0"
+    kubectl("gpu", "-n", "ml", "apply", "-f", "-", input=json.dumps(pod))
     try:
-        kubectl("gpu", "-n", "ml", "wait", "--for=condition=Complete", f"job/{name}", "--timeout=90s", timeout=100)
-        lines = [json.loads(line) for line in kubectl("gpu", "-n", "ml", "logs", f"job/{name}").splitlines()]
+        kubectl("gpu", "-n", "ml", "wait", ended, f"pod/{name}", "--timeout=90s", timeout=100)
+        lines = [json.loads(line) for line in kubectl("gpu", "-n", "ml", "logs", name).splitlines()]
     finally:
-        kubectl("gpu", "-n", "ml", "delete", "job", name, "--wait=false")
+        kubectl("gpu", "-n", "ml", "delete", "pod", name, "--wait=false")
     return [line for line in lines if line["kind"] == "request"], lines[-1]
 
 
@@ -53,7 +54,7 @@ def pods(kubectl: Kubectl) -> list[dict[str, Any]]:
 
 
 def test_each_replica_has_a_card_of_its_own_and_both_answer(serving: Kubectl) -> None:
-    records, summary = load(serving, "--rps=4", "--seconds=10", "--stream", "--timeout=20")
+    records, summary = load(serving, "--rps=8", "--seconds=5", "--stream", "--timeout=20")
     assert summary["failed"] == 0, summary["errors"]
     assert {record["pod"] for record in records} == {pod["metadata"]["name"] for pod in pods(serving)}
     assert len({record["gpu"] for record in records}) == 2 and {record["cluster"] for record in records} == {"gpu"}
@@ -90,7 +91,7 @@ def test_a_killed_server_is_started_again_on_its_card(serving: Kubectl) -> None:
     serving("gpu", "-n", "ml", "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s", timeout=70)
     ended = "jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}"
     assert serving("gpu", "-n", "ml", "get", "pod", name, "-o", ended) == "137"
-    records, summary = load(serving, "--rps=4", "--seconds=10", "--timeout=20")
+    records, summary = load(serving, "--rps=8", "--seconds=5", "--timeout=20")
     assert summary["failed"] == 0, summary["errors"]
     assert {record["pod"] for record in records} == {name, survivor["metadata"]["name"]}
     assert len({(record["node"], record["gpu"]) for record in records}) == 2
@@ -99,7 +100,7 @@ def test_a_killed_server_is_started_again_on_its_card(serving: Kubectl) -> None:
 def test_a_rollout_drops_no_request(serving: Kubectl) -> None:
     """Graceful drain: both servers are replaced while requests come in."""
     serving("gpu", "-n", "ml", "rollout", "restart", "deployment/model-server")
-    _, summary = load(serving, "--rps=2", "--seconds=20", "--timeout=30")
+    _, summary = load(serving, "--rps=3", "--seconds=14", "--timeout=30")
     serving("gpu", "-n", "ml", "rollout", "status", "deployment/model-server", "--timeout=60s", timeout=70)
     assert summary["failed"] == 0, summary["errors"]
 

@@ -144,7 +144,7 @@ def test_history_forgets_by_age_and_by_number_and_keeps_gaps() -> None:
     assert len(history) == 1 and history.pieces("a") == []
 
 
-def test_ten_minutes_do_not_take_more_memory_than_two(room: Any) -> None:
+def test_six_minutes_do_not_take_more_memory_than_two(room: Any) -> None:
     def minutes(count: float) -> int:
         for _ in range(round(count * 60 / EVERY)):
             room.clock.now += EVERY
@@ -154,10 +154,10 @@ def test_ten_minutes_do_not_take_more_memory_than_two(room: Any) -> None:
     tracemalloc.start()
     try:
         full = minutes(2.5)  # the window of two minutes is full from here on
-        later = minutes(10)
+        later = minutes(4)
     finally:
         tracemalloc.stop()
-    assert later - full < 150_000, f"{later - full} bytes more after ten minutes"
+    assert later - full < 60_000, f"{later - full} bytes more after four minutes"
     assert len(room._history) <= 2 * 120 + 1
 
 
