@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from labs.course.execute import CHECK_MIME
+from labs.course.mime import CHECK_MIME
 from labs.errors import CheckFailed, LabError, NotFound
 
 if TYPE_CHECKING:

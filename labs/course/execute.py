@@ -14,16 +14,13 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from labs import config
+from labs.course.mime import CHECK_MIME, WIDGET_MIME
 from labs.course.notebooks import Notebook
 
 CELL_TIMEOUT = 300
 """Seconds one cell may take: several times what the slowest takes on two loaded cores."""
 QUIET = ["--IPKernelApp.log_level=ERROR"]
 """The kernel warns that its connection is not encrypted; it is signed, and stays on the loopback."""
-CHECK_MIME = "application/vnd.boring-ops-lab.check+json"
-"""Output type under which a check reports itself, so that a report can count checks without reading prose."""
-
-WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass

@@ -13,7 +13,7 @@ from labs.course.control_room.desk import Desk, possible
 from labs.course.control_room.history import SPAN, History
 from labs.course.control_room.panel import Panel, static
 from labs.course.control_room.readings import Readings, Snapshot
-from labs.course.execute import WIDGET_MIME
+from labs.course.mime import WIDGET_MIME
 
 if TYPE_CHECKING:
     from labs.lab import Lab

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import Any, cast
 
 import pytest
 
+from labs import config
 from labs.course import checks
 from labs.course.checks import Check, Finding, Report, Result, run_one, select
-from labs.course.execute import CHECK_MIME
+from labs.course.mime import CHECK_MIME
 from labs.course.notebooks import all_notebooks
 from labs.errors import CheckFailed, NotFound, TimedOut
 
@@ -88,3 +91,10 @@ def test_a_report_tells_programs_and_people() -> None:
     assert bundle[CHECK_MIME][0]["passed"] is True
     assert "a &lt; b" in bundle["text/html"]
     assert bundle["text/plain"] == "✓ 42.1 a < b"
+
+
+def test_a_kernel_that_runs_a_check_imports_none_of_what_reads_notebooks() -> None:
+    """nbformat brings jsonschema's format checkers, among them grammars that take more than a second to make."""
+    code = "import sys, labs.lab; from labs.course import checks; checks.registered(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=config.ROOT)
+    assert not {"nbformat", "nbclient", "nbconvert", "aiohttp", "rfc3987_syntax"} & set(done.stdout.split())

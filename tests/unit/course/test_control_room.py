@@ -21,7 +21,7 @@ from labs.course.control_room.history import History
 from labs.course.control_room.panel import Panel
 from labs.course.control_room.readings import CARDS, EDGES, PODS, Call, Card, Readings, Server, Snapshot
 from labs.course.control_room.room import EVERY, ControlRoom, reading
-from labs.course.execute import WIDGET_MIME
+from labs.course.mime import WIDGET_MIME
 from labs.errors import LabError, NotRunning
 from labs.faults.catalogue import catalogue
 from labs.telemetry.windows import Window

@@ -11,7 +11,8 @@ from rich.console import Console
 from labs import config
 from labs.course import notebooks, report
 from labs.course.catchup import notebooks_before, run_steps
-from labs.course.execute import CHECK_MIME, WIDGET_MIME, execute, save
+from labs.course.execute import execute, save
+from labs.course.mime import CHECK_MIME, WIDGET_MIME
 from labs.course.run import run_notebooks, write_report
 from labs.errors import NotFound
 from tests.unit.course.conftest import MakeNotebook
