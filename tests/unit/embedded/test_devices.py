@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+import types
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,6 +105,21 @@ async def test_plugin_gone(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     assert side.devices.capacity() == {GPU: 0}
     async with registered(side, "a", "b"):
         assert side.devices.allocatable() == {GPU: 2}
+
+
+async def test_the_grace_of_a_plugin_counts_from_its_own_end_not_from_that_of_one_before(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(plugin, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    async with registered(side, "a"):
+        pass
+    await until(lambda: side.devices.allocatable() == {GPU: 0})
+    clock[0] = plugin.STOP_GRACE + 1.0
+    async with registered(side, "a"):
+        pass
+    await until(lambda: side.devices.allocatable() == {GPU: 0})
+    assert side.devices.capacity() == {GPU: 1}, "the second one has just gone"
 
 
 async def test_a_command_can_be_run_beside_grpc(side: Side, capfd: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,10 @@ class Resource:
     def plugin(self) -> Plugin | None:
         return self.plugins[-1] if self.plugins else None
 
+    def take(self, plugin: Plugin) -> None:
+        """A new one is connected: of one that has stopped before, the grace no longer counts."""
+        self.plugins = [*(known for known in self.plugins if not known.stopped), plugin]
+
     @property
     def offered(self) -> set[str]:
         """Devices that may be allocated: healthy, and their plugin is connected."""
@@ -119,7 +123,7 @@ class Devices:
         except PluginError:
             await plugin.stop()
             raise
-        self._resources.setdefault(resource, Resource()).plugins.append(plugin)
+        self._resources.setdefault(resource, Resource()).take(plugin)
         self.ledger.know(self._resources)
         watch = asyncio.create_task(self._watch(plugin))
         self._watches.add(watch)
