@@ -11,7 +11,7 @@ from labs import config
 from labs.mesh.certificates import make_certificates
 from labs.mesh.standin import install_cli
 from labs.shell import run
-from tests.conftest import eventually, processes_of
+from tests.conftest import eventually, new_namespace, processes_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -69,15 +69,16 @@ def mesh(kubectl: Kubectl) -> None:
     kubectl("app", "wait", "-n", "linkerd", "--for=condition=Available", "deploy", "--all", "--timeout=120s", timeout=150)
 
 
-@pytest.fixture
-def demo(mesh: None, kubectl: Kubectl, namespace: str) -> Iterator[str]:
-    """A meshed namespace with an echo server and a client."""
-    kubectl("app", "annotate", "namespace", namespace, "linkerd.io/inject=enabled")
+@pytest.fixture(scope="module")
+def demo(mesh: None, kubectl: Kubectl) -> Iterator[str]:
+    """A meshed namespace with an echo server and a client; every test leaves them answering."""
     client = workload("client", ["sleep", "3600"])
     items = [*workload("server", ["python", "-c", ECHO], port=8080), *client]
-    apply(kubectl, namespace, *items)
-    kubectl("app", "wait", "-n", namespace, "--for=condition=Available", "deploy", "--all", "--timeout=90s", timeout=120)
-    yield namespace
+    with new_namespace(kubectl) as namespace:
+        kubectl("app", "annotate", "namespace", namespace, "linkerd.io/inject=enabled")
+        apply(kubectl, namespace, *items)
+        kubectl("app", "wait", "-n", namespace, "--for=condition=Available", "deploy", "--all", "--timeout=90s", timeout=120)
+        yield namespace
 
 
 def apply(kubectl: Kubectl, namespace: str, *items: Mapping[str, object]) -> None:

@@ -31,7 +31,7 @@ def linked(kubectl: Kubectl) -> None:
     mesh = StandinMesh()
     mesh.install_cli(config.BIN)
     certs = {row.name: row for row in mesh.make_certificates()}
-    for context, peer in (CLUSTERS, CLUSTERS[::-1]):
+    for context in CLUSTERS:
         issuer = certs[f"issuer-{context}"]
         identity = [
             f"--identity-trust-anchors-file={certs['ca'].certificate}",
@@ -41,9 +41,11 @@ def linked(kubectl: Kubectl) -> None:
         kubectl(context, "apply", "--server-side", "-k", str(config.CLUSTERS / "gateway-api"))
         apply(kubectl, context, linkerd(context, "install", "--crds"))
         apply(kubectl, context, linkerd(context, "install", *identity))
+    for context, peer in (CLUSTERS, CLUSTERS[::-1]):
         checked = linkerd(context, "check", "--wait", "60s")
         assert checked.returncode == 0, checked.stdout
         apply(kubectl, context, linkerd(context, "multicluster", "install", "--set", f"controllers[0].link.ref.name={peer}"))
+    for context in CLUSTERS:
         kubectl(context, "-n", NAMESPACE, "wait", "--for=condition=Available", "deploy", "--all", "--timeout=60s")
     apply(kubectl, "app", linkerd("gpu", "multicluster", "link-gen", "--cluster-name", "gpu"))
     eventually(gateway_is(True), 60)
