@@ -25,6 +25,8 @@ LEASE_EVERY = 4.0
 """Seconds between two renewals of the Lease: the controller manager here gives a silent node up after 16 s, not 50."""
 LEASE_DURATION = 16
 RETRY_EVERY = 0.5
+TOGETHER = 0.3
+"""Seconds in which the plugins of one node, which register one after the other, are waited for before the node tells of them."""
 """Seconds to wait when the API server does not answer or refuses."""
 LEASES = "coordination.k8s.io/v1/leases"
 LEASE_NAMESPACE = "kube-node-lease"
@@ -39,7 +41,7 @@ class NodeStatus:
         self._api = api
         self._devices = devices
         self._offer = asyncio.Event()
-        self._offered: set[str] = set()
+        self._offered: dict[str, int] = {}
         self._reported = 0.0
         self._uid = ""
         devices.on_change(self._notice)
@@ -80,7 +82,7 @@ class NodeStatus:
             patch = {"status": wanted}
             await self._api.patch("nodes", None, self._node.name, patch, sub="status", content_type=STRATEGIC_PATCH)
             self._reported = time.monotonic()
-        self._offered = {name for name, count in allocatable.items() if count}
+        self._offered = allocatable
 
     async def renew_lease(self) -> None:
         spec = {
@@ -99,11 +101,12 @@ class NodeStatus:
             await self._api.create(LEASES, LEASE_NAMESPACE, lease)
 
     async def _report(self) -> None:
-        """Every ``STATUS_EVERY``, as the kubelet; but a resource of which the node offered none is published at once."""
+        """Every ``STATUS_EVERY``, as the kubelet; but where the node offers more than before that is published at once."""
         while True:
             try:
                 async with asyncio.timeout(STATUS_EVERY):
                     await self._offer.wait()
+                    await asyncio.sleep(TOGETHER)
             except TimeoutError:
                 pass
             self._offer.clear()
@@ -115,7 +118,7 @@ class NodeStatus:
             await asyncio.sleep(period)
 
     def _notice(self) -> None:
-        if any(count and name not in self._offered for name, count in self._devices.allocatable().items()):
+        if any(count > self._offered.get(name, 0) for name, count in self._devices.allocatable().items()):
             self._offer.set()
 
 

@@ -156,6 +156,7 @@ async def test_lease_is_made_then_renewed(devices: Counts) -> None:
 
 async def test_run_outlives_an_outage_and_publishes_new_devices_at_once(devices: Counts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_status, "RETRY_EVERY", 0.01)
+    monkeypatch.setattr(node_status, "TOGETHER", 0.01)
     api = FakeApi()
     outage = iter([ConnectionRefusedError(), TimeoutError(), ApiError(503, "", "starting")])
     create = api.create
@@ -172,6 +173,12 @@ async def test_run_outlives_an_outage_and_publishes_new_devices_at_once(devices:
         while node_status.LEASES not in api.objects:
             await asyncio.sleep(0.01)
         devices.total = devices.healthy = 4
+        devices._changed()
+        while api.objects["nodes"]["status"]["allocatable"].get("nvidia.com/gpu") != "4":
+            await asyncio.sleep(0.01)
+        devices.healthy = 3
+        await status.sync_status()
+        devices.healthy = 4
         devices._changed()
         while api.objects["nodes"]["status"]["allocatable"].get("nvidia.com/gpu") != "4":
             await asyncio.sleep(0.01)
