@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,10 @@ settings.load_profile("lab")
 
 # gRPC's handlers of fork() abort now and then in the child. `sh` forks, but its child becomes another program and needs none.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
+# A shell's background job, as a test run may be, ignores Ctrl-C, and so would every program that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As in a pod: the environment's programs (envoy) are found although nobody has activated it.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

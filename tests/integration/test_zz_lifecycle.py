@@ -169,11 +169,8 @@ def test_address_taken_names_the_process() -> None:
 
 def test_ctrl_c_in_up_leaves_no_debris() -> None:
     lab_command("down")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "labs.cli", "up", "--backend", "embedded"], cwd=config.ROOT, stderr=subprocess.PIPE, text=True,
-        # As a terminal starts a program: a shell's background job, as a test run may be, ignores Ctrl-C, and so do its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    command = [sys.executable, "-m", "labs.cli", "up", "--backend", "embedded"]
+    process = subprocess.Popen(command, cwd=config.ROOT, stderr=subprocess.PIPE, text=True)
     eventually(control.identity)
     everything = family()
     process.send_signal(signal.SIGINT)
