@@ -25,9 +25,9 @@ LEASE_EVERY = 4.0
 """Seconds between two renewals of the Lease: the controller manager here gives a silent node up after 16 s, not 50."""
 LEASE_DURATION = 16
 RETRY_EVERY = 0.5
+"""Seconds to wait when the API server does not answer or refuses."""
 TOGETHER = 0.3
 """Seconds in which the plugins of one node, which register one after the other, are waited for before the node tells of them."""
-"""Seconds to wait when the API server does not answer or refuses."""
 LEASES = "coordination.k8s.io/v1/leases"
 LEASE_NAMESPACE = "kube-node-lease"
 UNAVAILABLE = (ApiError, aiohttp.ClientError, TimeoutError, OSError)
