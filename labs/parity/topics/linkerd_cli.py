@@ -161,6 +161,30 @@ def unlink(stage: Stage) -> Any:
     return typed(stage, "multicluster", "unlink", "--cluster-name", "nowhere").code
 
 
+@topic.row(
+    "uninstall while an extension and meshed pods remain: exit code and complaints",
+    source="documented: linkerd2/cli/cmd/uninstall.go",
+    real=(1, ["Please uninstall the following extensions before uninstalling the control-plane:",
+              "Please uninject the following pods before uninstalling the control-plane:"]),
+)  # fmt: skip
+def uninstall_too_early(stage: Stage) -> Any:
+    mesh.linked(stage)
+    demo.meshed(stage)
+    ran = typed(stage, "uninstall")
+    return ran.code, [line for line in ran.text.splitlines() if line.startswith("Please")]
+
+
+@topic.row(
+    "multicluster uninstall while a cluster is linked: exit code and complaint",
+    source="documented: linkerd2/multicluster/cmd/uninstall.go",
+    real=(1, containing("Please unlink the following clusters before uninstalling multicluster:", "  * gpu")),
+)
+def multicluster_uninstall_too_early(stage: Stage) -> Any:
+    mesh.linked(stage)
+    ran = typed(stage, "multicluster", "uninstall")
+    return ran.code, ran.text
+
+
 @topic.row("inject of a Deployment: the annotation", source="README.md", real={"linkerd.io/inject": "enabled"})
 def inject(stage: Stage) -> Any:
     mesh.installed(stage)
