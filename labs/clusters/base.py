@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from labs.kube import ApiClient
 
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+"""Label of a node that runs the control plane."""
 POD_COLUMNS = ["namespace", "name", "ready", "status", "restarts", "node", "ip", "created"]
 
 
@@ -69,7 +71,7 @@ class Cluster:
 
     def workers(self) -> list[str]:
         """Names of the nodes that are no control plane, sorted."""
-        others = "--selector=!node-role.kubernetes.io/control-plane"
+        others = f"--selector=!{CONTROL_PLANE}"
         return sorted(self.kubectl("get", "nodes", others, "--output=jsonpath={.items[*].metadata.name}").split())
 
     def pods(self, namespace: str | None = None, selector: str | None = None) -> pd.DataFrame:

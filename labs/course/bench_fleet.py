@@ -101,7 +101,7 @@ def _count(api: kube.ApiClient, true: Callable[[Any], bool]) -> int:
 
 
 def _ready(node: Any) -> bool:
-    return any((row["type"], row["status"]) == ("Ready", "True") for row in node["status"].get("conditions", []))
+    return kube.ready(node) is None
 
 
 def _free(node: Any) -> bool:

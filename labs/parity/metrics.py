@@ -22,3 +22,8 @@ def samples(stage: Stage, namespace: str, name: str, metric: str, **labels: str)
     lines = "\n".join(line for line in ran.text.splitlines() if line.startswith(metric)) + "\n"
     found = [sample for family in text_string_to_metric_families(lines) for sample in family.samples]
     return [sample for sample in found if sample.name == metric and labels.items() <= sample.labels.items()]
+
+
+def labels_of(found: list[Sample], *names: str) -> dict[str, str | None] | None:
+    """These labels of the first sample, None for one that it lacks; None where there is no sample."""
+    return {name: found[0].labels.get(name) for name in names} if found else None

@@ -82,8 +82,12 @@ class GpuCluster:
 
     def simulator(self, node: str) -> str:
         """The simulator's pod on ``node``."""
-        (pod,) = self.get("pods", "-n", NAMESPACE, "-l", LABEL, "--field-selector", f"spec.nodeName={node}")["items"]
+        (pod,) = self.simulators(node)
         return pod["metadata"]["name"]
+
+    def simulators(self, node: str) -> Any:
+        """One pod, but while it is replaced none or two."""
+        return self.get("pods", "-n", NAMESPACE, "-l", LABEL, "--field-selector", f"spec.nodeName={node}")["items"]
 
     def ctl(self, node: str, *words: str) -> Any:
         command = (
@@ -107,8 +111,7 @@ class GpuCluster:
     def restart(self, node: str) -> None:
         """Replace the simulator's pod of ``node``; the DaemonSet's own status would still speak of the old one."""
         self.run("gpu", "delete", "pod", "-n", NAMESPACE, self.simulator(node), "--timeout=30s")
-        on_node = ("pods", "-n", NAMESPACE, "-l", LABEL, "--field-selector", f"spec.nodeName={node}")
-        becomes(lambda: [pod["status"].get("phase") for pod in self.get(*on_node)["items"]], ["Running"])
+        becomes(lambda: [pod["status"].get("phase") for pod in self.simulators(node)], ["Running"])
         self.run("gpu", "wait", "-n", NAMESPACE, f"pod/{self.simulator(node)}", "--for=condition=Ready", "--timeout=60s")
 
     def start(

@@ -14,7 +14,6 @@ GPU = "nvidia.com/gpu"
 PRESENT = "nvidia.com/gpu.present"
 NVIDIA_CARD = "feature.node.kubernetes.io/pci-10de.present"
 """Node Feature Discovery's label of a node with a PCI device of NVIDIA's."""
-CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 ANSWER_WITHIN = 5.0
 """Seconds one try to reach an API server may take."""
 

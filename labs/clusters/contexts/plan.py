@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 
 from labs import config, errors
-from labs.clusters.contexts.inspection import CONTROL_PLANE, GPU, NVIDIA_CARD, PRESENT, Facts, Node
+from labs.clusters.base import CONTROL_PLANE
+from labs.clusters.contexts.inspection import GPU, NVIDIA_CARD, PRESENT, Facts, Node
 
 NAMESPACES = {"app": ("shop", "ml", "monitoring"), "gpu": ("ml", "gpu-system", "monitoring")}
 LINKERD_NAMESPACES = ("linkerd", "linkerd-viz", "linkerd-multicluster")

@@ -105,11 +105,10 @@ def choose_gpu_node(scene: Scene, cluster: str, where: Where) -> str:
         NotFound: the cluster has no node of that name with cards.
     """
     known = sorted(row["metadata"]["name"] for row in kube.select(scene.api(cluster), "Node", labels=GPU_PRESENT))
-    if where.get("node", GPU_NODE) in known:
-        return str(where["node"])
-    if "node" in where or not known:
-        raise NotFound(f"node with GPUs in cluster {cluster}", str(where.get("node", "any")), known)
-    return known[0]
+    chosen = str(where.get("node", known[0] if known else "any"))
+    if chosen not in known:
+        raise NotFound(f"node with GPUs in cluster {cluster}", chosen, known)
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import psutil
 
 from labs import config, kube, shell
+from labs.clusters.base import CONTROL_PLANE
 from labs.embedded import control
 from labs.errors import NotFound
 from labs.faults.injectors.base import Injector, Memory, Scene, Where
 
-CONTROL_PLANE = ("kube-apiserver", "kube-scheduler", "kube-controller-manager")
-CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
+PROGRAMS = ("kube-apiserver", "kube-scheduler", "kube-controller-manager")
 NAMES_IN_A_CONTAINER = "kube-apiserver|kube-scheduler|kube-controller"
 """As the kernel keeps them: the first 15 characters."""
 READY_AGAIN = 60.0
@@ -79,11 +79,11 @@ class Frozen(Injector):
             nodes = [node for spec in config.topology() if spec.name == self.cluster for node in spec.nodes]
             return [node.name for node in nodes if node.control_plane == control_plane]
         rows = [row["metadata"] for row in kube.select(scene.api(self.cluster), "Node")]
-        return sorted(row["name"] for row in rows if (CONTROL_PLANE_LABEL in row["labels"]) == control_plane)
+        return sorted(row["name"] for row in rows if (CONTROL_PLANE in row["labels"]) == control_plane)
 
     def _processes(self, where: Where) -> list[psutil.Process]:
         """The children of the supervisor that are meant, with all below them, parents first."""
-        names = [where["node"]] if self.what == "node" else CONTROL_PLANE
+        names = [where["node"]] if self.what == "node" else PROGRAMS
         wanted = {f"{self.cluster}/{name}" for name in names}
         found = []
         for row in control.status()["children"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from labs.parity import demo
-from labs.parity.metrics import samples
+from labs.parity.metrics import labels_of, samples
 from labs.parity.rows import Topic
 from labs.parity.stage import Object, Stage
 
@@ -74,7 +74,7 @@ def probes_pass(stage: Stage) -> Any:
 def name_in_metrics(stage: Stage) -> Any:
     admitted(stage, "all-authenticated")
     found = samples(stage, space(stage), "all-authenticated", "request_total", tls="true", direction="inbound")
-    return {name: found[0].labels.get(name) for name in ("srv_name", "authz_name")} if found else None
+    return labels_of(found, "srv_name", "authz_name")
 
 
 @topic.row("the same for an invalid policy", real="all-unauthenticated", source=recorded("bogus"), within=5)

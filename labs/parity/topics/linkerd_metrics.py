@@ -8,7 +8,7 @@ from prometheus_client.samples import Sample
 
 from labs.parity import demo
 from labs.parity.expect import Text, including
-from labs.parity.metrics import samples
+from labs.parity.metrics import labels_of, samples
 from labs.parity.rows import Topic
 from labs.parity.stage import Stage
 
@@ -74,7 +74,7 @@ def outbound_labels(stage: Stage) -> Any:
            real={"tls": "true", "server_id": Text(r"server\..*\.serviceaccount\.identity\.linkerd\.cluster\.local")})  # fmt: skip
 def outbound_identity(stage: Stage) -> Any:
     found = samples(stage, traffic(stage), "client", "request_total", direction="outbound", dst_deployment="server")
-    return {name: found[0].labels.get(name) for name in ("tls", "server_id")} if found else None
+    return labels_of(found, "tls", "server_id")
 
 
 @topic.row("how a caller without a proxy is told apart", source=INBOUND, within=5,
@@ -83,14 +83,14 @@ def plaintext_labels(stage: Stage) -> Any:
     namespace = traffic(stage)
     demo.status(stage, demo.plain(stage), demo.url("server", namespace))
     found = samples(stage, namespace, "server", "request_total", direction="inbound", route_name="default", tls="no_identity")
-    return {name: found[0].labels.get(name) for name in ("tls", "no_tls_reason", "client_id")} if found else None
+    return labels_of(found, "tls", "no_tls_reason", "client_id")
 
 
 @topic.row("how the kubelet's probes are counted: route_name, authz_name", source=INBOUND, within=5,
            real={"route_name": "probe", "authz_name": "probe"})  # fmt: skip
 def probe_labels(stage: Stage) -> Any:
     found = samples(stage, traffic(stage), "server", "request_total", direction="inbound", route_name="probe", target_port="8080")
-    return {name: found[0].labels.get(name) for name in ("route_name", "authz_name")} if found else None
+    return labels_of(found, "route_name", "authz_name")
 
 
 @topic.row(

@@ -8,7 +8,7 @@ from typing import Any
 
 from labs.parity import demo
 from labs.parity.expect import Text
-from labs.parity.metrics import samples
+from labs.parity.metrics import labels_of, samples
 from labs.parity.rows import Topic
 from labs.parity.stage import Stage
 
@@ -77,7 +77,7 @@ def connections(stage: Stage) -> Any:
     called(stage)
     found = samples(stage, space(stage), "opaque", "tcp_open_total", direction="inbound", tls="true", srv_port="8080")
     names = ("peer", "tls", "client_id", "srv_kind", "srv_name", "srv_port")
-    return {name: found[0].labels.get(name) for name in names} if found else None
+    return labels_of(found, *names)
 
 
 @topic.row("tls and no_tls_reason of a connection from outside the mesh", source=INBOUND, within=8,
@@ -86,7 +86,7 @@ def plaintext(stage: Stage) -> Any:
     namespace = space(stage)
     stage.once("opaque plaintext", lambda: demo.status(stage, demo.plain(stage), demo.url("opaque", namespace)))
     found = samples(stage, namespace, "opaque", "tcp_open_total", direction="inbound", tls="no_identity", srv_port="8080")
-    return {name: found[0].labels.get(name) for name in ("tls", "no_tls_reason")} if found else None
+    return labels_of(found, "tls", "no_tls_reason")
 
 
 @topic.row(
@@ -97,7 +97,7 @@ def admission(stage: Stage) -> Any:
     called(stage)
     found = samples(stage, space(stage), "opaque", "inbound_tcp_authz_allow_total", tls="true", srv_port="8080")
     names = ("tls", "srv_name", "authz_kind", "authz_name")
-    return {name: found[0].labels.get(name) for name in names} if found else None
+    return labels_of(found, *names)
 
 
 @topic.row("tls and server_id in the client's tcp_open_total", source=OUTBOUND,
@@ -106,7 +106,7 @@ def admission(stage: Stage) -> Any:
 def connections_of_the_client(stage: Stage) -> Any:
     called(stage)
     found = samples(stage, space(stage), "client", "tcp_open_total", direction="outbound", peer="dst", dst_service="opaque")
-    return {name: found[0].labels.get(name) for name in ("tls", "server_id")} if found else None
+    return labels_of(found, "tls", "server_id")
 
 
 def sealed(stage: Stage) -> str:
@@ -153,7 +153,7 @@ def count_of_a_denial(stage: Stage) -> Any:
     refused(stage)
     found = samples(stage, demo.meshed(stage), "sealed", "inbound_tcp_authz_deny_total", srv_port="8080")
     names = ("srv_kind", "srv_name", "tls", "no_tls_reason")
-    return {name: found[0].labels.get(name) for name in names} if found else None
+    return labels_of(found, *names)
 
 
 @topic.row(

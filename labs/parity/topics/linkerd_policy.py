@@ -8,7 +8,7 @@ from typing import Any
 from labs import kube
 from labs.parity import demo
 from labs.parity.expect import Text
-from labs.parity.metrics import samples
+from labs.parity.metrics import labels_of, samples
 from labs.parity.rows import Topic
 from labs.parity.stage import Object, Stage
 
@@ -102,7 +102,7 @@ def log_of_a_denial(stage: Stage) -> Any:
 def count_of_a_denial(stage: Stage) -> Any:
     names = ("srv_group", "srv_kind", "srv_name", "srv_port", "route_kind", "route_name", "tls", "client_id")
     found = samples(stage, space(stage), "server", "inbound_http_authz_deny_total", tls="true")
-    return {name: found[0].labels.get(name) for name in names} if found else None
+    return labels_of(found, *names)
 
 
 @topic.row("requests of denied clients in request_total and response_total", real=0, source=DENIED)
@@ -142,7 +142,7 @@ def the_client_is_admitted(stage: Stage) -> Any:
 def count_of_an_admission(stage: Stage) -> Any:
     found = samples(stage, space(stage), "server", "inbound_http_authz_allow_total", authz_kind="authorizationpolicy")
     names = ("srv_kind", "srv_name", "authz_group", "authz_kind", "authz_name")
-    return {name: found[0].labels.get(name) for name in names} if found else None
+    return labels_of(found, *names)
 
 
 def with_route(stage: Stage) -> None:

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 
 from labs import config, kube
-from labs.clusters.base import Capabilities
+from labs.clusters.base import CONTROL_PLANE, Capabilities
 from labs.errors import NotFound, UsageError
 from labs.faults.catalogue import find
 from labs.faults.injectors import cards, extras, frozen, identity, injector, proxies
@@ -222,7 +222,7 @@ def test_where_nodes_are_containers_docker_stops_them(scene: Scene, monkeypatch:
     monkeypatch.setattr(frozen.shell, "run", run)
     monkeypatch.setattr(kube, "wait", lambda *words, **options: None)
     rows: list[dict[str, Any]] = [{"name": name, "labels": {}} for name in ("gpu-worker", "gpu-worker2")]
-    rows.append({"name": "gpu-control-plane", "labels": {frozen.CONTROL_PLANE_LABEL: ""}})
+    rows.append({"name": "gpu-control-plane", "labels": {CONTROL_PLANE: ""}})
     monkeypatch.setattr(kube, "select", lambda *words, **options: [{"metadata": row} for row in rows])
     lost, down = injector(find("node-lost")), injector(find("control-plane-down"))
     assert lost.resolve(scene, {}) == {"node": "gpu-worker"} and down.resolve(scene, {}) == {"node": "gpu-control-plane"}
