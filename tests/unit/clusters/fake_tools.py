@@ -172,7 +172,7 @@ def k3d(engine: Engine, words: list[str]) -> None:
                     row["State"] = state(verb == "start")
         case ["kubeconfig", "get", name]:
             kubeconfig("k3d", name)
-        case ["image", "import", "--cluster", name, archive] if os.path.exists(archive):
+        case ["image", "import", "--mode=direct", "--cluster", name, archive] if os.path.exists(archive):
             engine.data["loaded"].append([name, open(archive).read()])  # noqa: SIM115
         case _:
             fail(f"FATA[0000] unknown command line: {words}")

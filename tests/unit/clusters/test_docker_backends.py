@@ -139,8 +139,7 @@ def test_every_node_gets_a_route_to_each_node_of_the_other_cluster(machine: Mach
     assert first in {via for _, _, via in routes}
 
 
-def test_the_image_is_built_if_missing_and_all_there_is_goes_into_both_clusters(machine: Machine) -> None:
-    backend = Kind()
+def test_the_image_is_built_if_missing_and_all_there_is_goes_into_both_clusters(machine: Machine, backend: DockerBackend) -> None:
     backend.up(Quiet())
     loaded = machine.read()["loaded"]
     assert sorted(name for name, _ in loaded) == ["app", "gpu"]
