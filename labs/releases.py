@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from labs import config, download, errors
 
@@ -116,6 +117,11 @@ def _sites() -> dict[str, Any]:
 def programs() -> list[str]:
     """Every program that can be fetched."""
     return [program for site in _sites().values() for program in site["programs"]]
+
+
+def k3s_images(version: str) -> str:
+    """Where the release ``version`` of k3s (v1.36.1+k3s1) lists the images that its nodes pull."""
+    return str(_sites()["k3s"]["images"]).format(version=quote(version))
 
 
 def asset(program: str, where: Platform | None = None) -> Asset:

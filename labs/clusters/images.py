@@ -16,6 +16,9 @@ DOCKERFILE = config.CLUSTERS / "image" / "Dockerfile"
 PLATFORMS = ("linux/amd64", "linux/arm64")
 """What a pushed image is built for."""
 BUILD_TIMEOUT = 1800.0
+HELPERS = {"k3d": "ghcr.io/k3d-io/k3d-tools:{version}"}
+"""What a tool runs beside the nodes. k3d has a container of this image whenever it creates or starts a cluster, and pulls it
+unless the engine has it (``EnsureToolsNode`` in pkg/client/tools.go, ``createContainer`` in pkg/runtimes/docker/container.go)."""
 
 
 def workload_images() -> list[str]:
@@ -40,6 +43,12 @@ def node_images(tool: str) -> list[str]:
     """What the nodes of a tool's clusters are made of."""
     found = [re.findall(r"image: (?:&\S+ )?([^*\s]+)", path.read_text()) for path in (config.CLUSTERS / tool).glob("*.yaml")]
     return sorted({name for names in found for name in names})
+
+
+def engine_images(tool: str) -> list[str]:
+    """What the engine must have for a tool's clusters: the nodes' image and the tool's own, of the version that is pinned."""
+    helpers = [HELPERS[tool].format(**config.versions()[tool])] if tool in HELPERS else []
+    return [*node_images(tool), *helpers]
 
 
 def build_command(base: str | None = None, push: str | None = None) -> list[str]:

@@ -7,16 +7,19 @@ from labs.clusters import images
 from labs.clusters.base import Backend
 from labs.embedded import programs, recipes
 from labs.mesh.choice import mesh_for
-from labs.setup.preload.parts import EngineImage, NodeImage, Part, Programs, Tool
+from labs.setup.preload.k3s import K3sImages
+from labs.setup.preload.parts import EngineImage, NodeImages, Part, Programs, Tool
 
 
 def parts(backend: Backend) -> list[Part]:
     """All but the Python packages, which every bundle has."""
     if not backend.can.has_containers:
         return [Programs(recipes.kubernetes(), programs.ensure), Programs(recipes.prometheus(), programs.ensure_prometheus)]
-    in_engine = [*images.node_images(backend.name), images.LAB_IMAGE]
-    in_nodes = [name for name in pod_images(backend) if name not in in_engine]
-    return [*tools(backend), *map(EngineImage, in_engine), *map(NodeImage, in_nodes)]
+    in_engine = [*images.engine_images(backend.name), images.LAB_IMAGE]
+    pods = NodeImages("images of the pods", lambda: [name for name in pod_images(backend) if name not in in_engine])
+    # k3s pulls some images by itself; kind's node image has its own inside.
+    k3s = [K3sImages()] if backend.name == "k3d" else []
+    return [*tools(backend), *map(EngineImage, in_engine), pods, *k3s]
 
 
 def tools(backend: Backend) -> list[Tool]:

@@ -148,6 +148,29 @@ class EngineImage(NodeImage):
         docker.docker("image", "load", "--quiet", "--input", str(self.archive), timeout=PULL_TIMEOUT)
 
 
+@dataclass(frozen=True)
+class NodeImages:
+    """Images for the nodes whose names come to light late: a program of the bundle tells them, or a list in it does."""
+
+    title: str
+    names: Callable[[], list[str]]
+
+    @property
+    def files(self) -> dict[str, Path]:
+        return {path: file for name in self.names() for path, file in NodeImage(name).files.items()}
+
+    def gather(self, progress: Progress) -> None:
+        for name in self.names():
+            NodeImage(name).gather(progress)
+
+    def missing(self) -> str | None:
+        lacking = [name for name in self.names() if NodeImage(name).missing()]
+        return f"no archive of {', '.join(lacking)}" if lacking else None
+
+    def unpacked(self, progress: Progress) -> None:
+        """``lab up`` loads them into the nodes."""
+
+
 def missing(parts: Iterable[Part]) -> list[str]:
     """What a lab without a network would lack; a part that cannot be looked at counts as missing."""
     found: list[str] = []

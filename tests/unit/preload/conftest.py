@@ -1,4 +1,4 @@
-"""A small bundle to break in every way, and a cache folder of the test's own."""
+"""A small bundle to break in every way, a cache folder of the test's own, and a script that plays Docker's part."""
 
 from __future__ import annotations
 
@@ -10,6 +10,24 @@ import pytest
 from labs.setup.preload import front, save
 from labs.setup.preload.manifest import Manifest, version
 from labs.steps import Progress
+
+DOCKER = """\
+#!/bin/sh
+# Answers as Docker 29 does; keeps its images as files beside itself.
+here=$(dirname "$0"); echo "docker $*" >> "$here/calls"
+for last; do :; done
+offline() { [ -f "$here/offline" ] && echo 'Error response from daemon: dial tcp: no such host' >&2; }
+case "$*" in
+  version*) echo '{"Client": {"ApiVersion": "1.52"}, "Server": {"Version": "29.1.0", "Arch": "arm64"}}';;
+  info*) echo '{"NCPU": 8, "MemTotal": 16000000000, "CgroupVersion": "2", "OperatingSystem": "Docker Desktop"}';;
+  "image ls"*) [ -f "$here/has" ] && echo 2c1a6b8f; exit 0;;
+  "image pull"*) offline && exit 1; touch "$here/has";;
+  "image tag"*) ;;
+  "image save"*) echo "an archive of $last" > "$6";;
+  "image load"*) touch "$here/has";;
+  *) echo "unknown command: docker $*" >&2; exit 125;;
+esac
+"""
 
 
 class Quiet:
@@ -72,3 +90,19 @@ def maker(tmp_path: Path) -> Maker:
     folder = tmp_path / "made"
     folder.mkdir()
     return Maker(folder)
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a Docker that plays along."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    (folder / "docker").write_text(DOCKER)
+    (folder / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    return folder
+
+
+def calls(docker: Path, verb: str) -> list[str]:
+    """The command lines of one kind that it was given."""
+    return [call for call in (docker / "calls").read_text().splitlines() if call.startswith(f"docker image {verb}")]

@@ -1,4 +1,4 @@
-"""What a backend's bundle has, how it is had, and what is said to be missing; Docker's part is played by a script."""
+"""What a backend's bundle has, how it is had, and what is said to be missing."""
 
 from __future__ import annotations
 
@@ -7,50 +7,20 @@ from typing import Any
 
 import pytest
 
+from labs import config
 from labs.clusters import images
 from labs.clusters.embedded import Embedded
+from labs.clusters.k3d import K3d
 from labs.clusters.kind import Kind, preloaded_node_image
 from labs.embedded import recipes
 from labs.errors import CommandFailed
 from labs.setup.preload import contents
-from labs.setup.preload.parts import EngineImage, NodeImage, Programs, Tool, missing
-
-DOCKER = """\
-#!/bin/sh
-# Answers as Docker 29 does; keeps its images as files beside itself.
-here=$(dirname "$0"); echo "docker $*" >> "$here/calls"
-for last; do :; done
-offline() { [ -f "$here/offline" ] && echo 'Error response from daemon: dial tcp: no such host' >&2; }
-case "$*" in
-  version*) echo '{"Client": {"ApiVersion": "1.52"}, "Server": {"Version": "29.1.0", "Arch": "arm64"}}';;
-  info*) echo '{"NCPU": 8, "MemTotal": 16000000000, "CgroupVersion": "2", "OperatingSystem": "Docker Desktop"}';;
-  "image ls"*) [ -f "$here/has" ] && echo 2c1a6b8f; exit 0;;
-  "image pull"*) offline && exit 1; touch "$here/has";;
-  "image tag"*) ;;
-  "image save"*) echo "an archive of $last" > "$6";;
-  "image load"*) touch "$here/has";;
-  *) echo "unknown command: docker $*" >&2; exit 125;;
-esac
-"""
-
-
-@pytest.fixture
-def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a Docker that plays along."""
-    folder = tmp_path / "docker"
-    folder.mkdir()
-    (folder / "docker").write_text(DOCKER)
-    (folder / "docker").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    return folder
-
+from labs.setup.preload.k3s import K3sImages
+from labs.setup.preload.parts import EngineImage, NodeImage, NodeImages, Programs, Tool, missing
+from tests.unit.preload.conftest import calls
 
 BUSYBOX = NodeImage("busybox:1")
 NODE = EngineImage("kindest/node:v1.37.0@sha256:a1ed56cf")
-
-
-def calls(docker: Path, verb: str) -> list[str]:
-    return [call for call in (docker / "calls").read_text().splitlines() if call.startswith(f"docker image {verb}")]
 
 
 def test_an_image_is_pulled_and_exported_for_the_engines_platform(docker: Path, cache: Path, progress: Any) -> None:
@@ -105,16 +75,52 @@ def test_kind_is_told_the_tag_where_an_archive_lost_the_digest(monkeypatch: pyte
         assert preloaded_node_image() == flag
 
 
-def test_a_kind_bundle_has_tools_the_nodes_image_the_labs_and_every_pods(monkeypatch: pytest.MonkeyPatch) -> None:
-    mesh = ["cr.l5d.io/linkerd/proxy:edge-26.8.3"]
+@pytest.fixture
+def linkerd(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The images of a Linkerd whose command is there."""
+    names = ["cr.l5d.io/linkerd/proxy:edge-26.8.3"]
     monkeypatch.setattr("labs.mesh.linkerd.LinkerdMesh.install_cli", lambda mesh, folder: folder)
-    monkeypatch.setattr("labs.mesh.linkerd.LinkerdMesh.images", lambda _: mesh)
-    found = contents.parts(Kind())
-    assert [part.asset.program for part in found if isinstance(part, Tool)] == ["kind", "kubectl", "linkerd"]
+    monkeypatch.setattr("labs.mesh.linkerd.LinkerdMesh.images", lambda _: names)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("backend", "engine"), [(Kind, {"kindest/node"}), (K3d, {"rancher/k3s", "ghcr.io/k3d-io/k3d-tools"})], ids=["kind", "k3d"]
+)
+def test_a_bundle_has_tools_what_the_engine_needs_and_every_pods_image(
+    backend: type[Kind | K3d], engine: set[str], linkerd: list[str]
+) -> None:
+    found = contents.parts(backend())
+    assert [part.asset.program for part in found if isinstance(part, Tool)] == [backend.name, "kubectl", "linkerd"]
     in_engine = {part.name.partition(":")[0] for part in found if isinstance(part, EngineImage)}
-    assert in_engine == {"kindest/node", "boring-ops-lab/lab"}
-    in_nodes = {part.name for part in found if type(part) is NodeImage}
-    assert {"busybox:1", *mesh} <= in_nodes and any(name.startswith("prom/prometheus:") for name in in_nodes)
+    assert in_engine == {*engine, "boring-ops-lab/lab"}
+    (pods,) = (part for part in found if isinstance(part, NodeImages))
+    assert {"busybox:1", *linkerd} <= set(pods.names()) and images.LAB_IMAGE not in pods.names()
+    assert any(name.startswith("prom/prometheus:") for name in pods.names())
+    assert any(isinstance(part, K3sImages) for part in found) == (backend is K3d)
+
+
+def test_k3ds_helper_is_of_the_version_of_the_k3d_in_the_bundle() -> None:
+    assert images.engine_images("k3d")[-1] == f"ghcr.io/k3d-io/k3d-tools:{config.versions()['k3d']['version']}"
+
+
+def test_the_parts_are_known_before_the_command_that_tells_images_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """``load`` on a machine with nothing: the bundle itself brings that command."""
+    monkeypatch.setattr("labs.mesh.linkerd.candidates", lambda path: iter(()))
+    parts = contents.parts(K3d())
+    (pods,) = (part for part in parts if isinstance(part, NodeImages))
+    assert missing([pods])[0].startswith("images of the pods: expected the command linkerd")
+
+
+def test_images_of_a_late_list_are_gathered_carried_and_missed_by_name(docker: Path, progress: Any) -> None:
+    part = NodeImages("images", lambda: ["busybox:1", "rancher/mirrored-pause:3.6"])
+    assert missing([part]) == ["images: no archive of busybox:1, rancher/mirrored-pause:3.6"]
+    part.gather(progress)
+    assert list(part.files) == ["images/busybox-1.tar", "images/rancher-mirrored-pause-3.6.tar"]
+    assert [path.read_text() for path in part.files.values()] == [f"an archive of {name}\n" for name in part.names()]
+    assert missing([part]) == [] and images.preloaded() == sorted(part.files.values())
 
 
 def test_the_embedded_backend_carries_its_programs_and_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
