@@ -6,13 +6,16 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import sh
 
 from labs import errors
+
+END_TIMEOUT = 10.0
+"""Seconds for a program to end once it was told to."""
 
 
 def run(
@@ -105,12 +108,19 @@ def run_together(
                 output = error.stdout.decode(errors="replace")
                 failures.append(errors.CommandFailed(commands[name], error.exit_code, output))
     finally:
-        for process in running.values():
-            if process.is_alive():
-                process.terminate()
+        _end(process for process in running.values() if process.is_alive())
     if failures:
         raise failures[0]
     return {name: str(process) for name, process in running.items()}
+
+
+def _end(running: Iterable[Any]) -> None:
+    """End processes and wait until they have: what they were making must not appear after its maker's caller cleaned up."""
+    for process in (ending := list(running)):
+        process.terminate()
+    for process in ending:
+        with contextlib.suppress(sh.ErrorReturnCode, sh.TimeoutException):
+            process.wait(timeout=END_TIMEOUT)
 
 
 def _start(command: Sequence[str], on_line: Callable[[str], None], env: Mapping[str, str] | None) -> Any:

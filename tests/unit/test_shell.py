@@ -32,3 +32,12 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 def test_a_command_that_kills_itself_did_not_take_too_long() -> None:
     with pytest.raises(errors.CommandFailed):
         shell.run(["sh", "-c", "kill -KILL $$"], timeout=60)
+
+
+def test_commands_that_are_ended_have_ended_when_the_error_comes(tmp_path: Path) -> None:
+    """Their caller removes what they made: nothing may be made after that."""
+    last = tmp_path / "last"
+    script = f"trap 'sleep 0.4; echo made > {last}; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    with pytest.raises(errors.TimedOut):
+        shell.run_together({"one": ["sh", "-c", script]}, lambda name, line: None, timeout=1)
+    assert last.exists()
