@@ -184,12 +184,11 @@ def remove_network() -> None:
 # Nodes
 
 
-def nodes(label: str, role_label: str, roles: Iterable[str]) -> list[NodeContainer]:
-    """The containers with ``label`` (its value is the cluster's name) and one of ``roles``, by name; stopped ones too."""
+def nodes(label: str, role_label: str) -> list[NodeContainer]:
+    """The containers with ``label`` (its value is the cluster's name), by name; stopped ones too."""
     ids = docker("container", "ls", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}").split()
     rows = json.loads(docker("container", "inspect", *ids)) if ids else []
-    found = [_node(row, label, role_label) for row in rows]
-    return sorted((node for node in found if node.role in roles), key=lambda node: node.name)
+    return sorted((_node(row, label, role_label) for row in rows), key=lambda node: node.name)
 
 
 def _node(row: dict[str, Any], label: str, role_label: str) -> NodeContainer:
@@ -204,6 +203,13 @@ def _node(row: dict[str, Any], label: str, role_label: str) -> NodeContainer:
         networks=frozenset(networks),
         address=networks.get(NETWORK, {}).get("IPAddress") or None,
     )
+
+
+def remove_volumes(labels: Iterable[str]) -> None:
+    """Remove the volumes that carry one of ``labels``."""
+    for label in labels:
+        if names := docker("volume", "ls", "--quiet", "--filter", f"label={label}").split():
+            docker("volume", "rm", *names)
 
 
 def has_image(image: str) -> bool:

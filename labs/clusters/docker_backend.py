@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -129,7 +130,7 @@ class DockerBackend(ABC):
         docker.require_engine()
         programs.require(self.name)
         docker.require_own_network()
-        foreign = sorted({node.cluster for node in self.nodes() if not self._ours(node)})
+        foreign = sorted({node.cluster for node in self.containers() if not self._ours(node)})
         if foreign:
             delete = " ".join(Path(word).name if n == 0 else word for n, word in enumerate(self.delete_command(foreign[0])))
             raise errors.NameTaken(
@@ -142,20 +143,24 @@ class DockerBackend(ABC):
         """The tool's path, once it was found new enough."""
         return programs.require(self.name)
 
-    def nodes(self) -> list[NodeContainer]:
-        """The node containers of clusters that have our clusters' names, whoever made them."""
-        found = docker.nodes(self.cluster_label, self.role_label, self.roles)
+    def containers(self) -> list[NodeContainer]:
+        """Nodes, and the tool's helpers beside them, of clusters that have our clusters' names, whoever made them."""
+        found = docker.nodes(self.cluster_label, self.role_label)
         return [node for node in found if node.cluster in self.clusters()]
 
     def _ours(self, node: NodeContainer) -> bool:
         # Whose the network is was looked at before: require_own_network.
         return docker.NETWORK in node.networks
 
-    def own_nodes(self) -> dict[str, list[NodeContainer]]:
-        """Our node containers by cluster; none if the network belongs to another checkout."""
+    def own_containers(self) -> list[NodeContainer]:
+        """Those that are ours; none if the network belongs to another checkout."""
         if docker.network_checkout() != str(config.ROOT):
-            return {}
-        own = [node for node in self.nodes() if self._ours(node)]
+            return []
+        return [node for node in self.containers() if self._ours(node)]
+
+    def own_nodes(self) -> dict[str, list[NodeContainer]]:
+        """Our node containers by cluster."""
+        own = [node for node in self.own_containers() if node.role in self.roles]
         return {name: [node for node in own if node.cluster == name] for name in {node.cluster for node in own}}
 
     def complete(self) -> set[str]:
@@ -173,9 +178,12 @@ class DockerBackend(ABC):
         kubeconfig.write({name: shell.run(self.kubeconfig_command(name)) for name in self.clusters()})
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete those of the clusters that are there and ours."""
-        own = self.own_nodes()
+        """Delete what is there of the clusters and ours: an interrupted creation may have left a helper and not one node."""
+        own = {node.cluster for node in self.own_containers()}
         self._together({name: self.delete_command(name) for name in names if name in own}, 180)
+        if docker.network_checkout() == str(config.ROOT):
+            gone = set(names) - {node.cluster for node in self.containers()}
+            docker.remove_volumes(f"{self.cluster_label}={name}" for name in sorted(gone))
 
     def _together(
         self, commands: Mapping[str, Sequence[str]], timeout: float, tell: Callable[[str, str], None] = lambda name, line: None
@@ -261,17 +269,21 @@ def wait_for_api(cluster: Cluster, timeout: float) -> None:
 
 
 def _explained(error: errors.CommandFailed) -> errors.LabError:
-    if "failed to pull" in error.output:
+    # k3d says more afterwards, of what it takes back.
+    reason = next((line for line in error.output.splitlines() if "failed to pull" in line), None)
+    if reason is not None:
         fix = "a network that reaches the registry (behind a proxy: set HTTPS_PROXY for Docker), or lab preload load lab.tar.zst"
-        return errors.StepFailed("Clusters", f"an image could not be had: {error.output.strip()[-600:]}", fix=fix)
+        return errors.StepFailed("Clusters", f"an image could not be had: {readable(reason)[-600:]}", fix=fix)
     return errors.StepFailed("Clusters", error.message, fix="lab up --keep, then look: docker logs NODE; lab down when done")
+
+
+LEVEL = re.compile(r"^(\x1b\[\d+m)?(INFO|WARN|ERRO|FATA)(\x1b\[0m)?\[\d+\] ")
+"""How k3d begins a line."""
 
 
 def readable(line: str) -> str:
     """What a tool says, without bullets, pictures and log levels: `` • Preparing nodes 📦  ...`` → ``Preparing nodes``."""
-    text = line.strip()
-    if "INFO" in text or "WARN" in text:
-        text = text.partition("] ")[2]
+    text = LEVEL.sub("", line.strip())
     return "".join(letter for letter in text if letter.isascii()).strip(" .")
 
 

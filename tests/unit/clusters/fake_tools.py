@@ -2,7 +2,8 @@
 
 What it prints was recorded from Docker 20.10 and 28.2, kind 0.33 and k3d 5.8. It takes the command lines that the lab may use
 and refuses every other, as the real ones would. Behaviour comes from the file's ``mode``: ``absent``, ``denied``, ``small``
-(engines), ``fail`` and ``hang`` (beginnings of command lines that fail, or that never end after they made their containers).
+(engines), ``fail`` and ``hang`` (beginnings of command lines that fail, or that never end after they made their containers),
+``pulling`` (k3d's helper is there, and the nodes' image never comes).
 """
 
 from __future__ import annotations
@@ -84,7 +85,14 @@ def docker(engine: Engine, words: list[str]) -> None:
         case ["network", "inspect", name] if name in data["networks"]:
             print(json.dumps([{"Name": name, "IPAM": {"Config": [{"Subnet": data["subnet"]}, {"Subnet": "fc00:f853::/64"}]}}]))
         case ["network", "rm", name] if name in data["networks"]:
+            if any(name in row["NetworkSettings"]["Networks"] for row in data["containers"].values()):
+                fail(f"Error response from daemon: error while removing network: network {name} has active endpoints")
             del data["networks"][name]
+        case ["volume", "ls", "--quiet", "--filter", label]:
+            print("\n".join(name for name, cluster in data["volumes"].items() if label == f"label=k3d.cluster={cluster}"))
+        case ["volume", "rm", *names] if names and set(names) <= set(data["volumes"]):
+            for name in names:
+                del data["volumes"][name]
         case ["container", "ls", "--all", "--quiet", "--no-trunc", "--filter", label]:
             key = label.removeprefix("label=")
             print("\n".join(name for name, row in data["containers"].items() if key in row["Config"]["Labels"]))
@@ -117,7 +125,9 @@ def state(runs: bool) -> dict[str, object]:
 def make(engine: Engine, tool: str, cluster: str, network: str) -> None:
     """The containers of a new cluster."""
     keys = {"kind": ("io.x-k8s.kind.cluster", "io.x-k8s.kind.role"), "k3d": ("k3d.cluster", "k3d.role")}[tool]
-    for role, suffixes in NODES[tool].items():
+    if tool == "k3d":
+        engine.data["volumes"][f"k3d-{cluster}-images"] = cluster
+    for role, suffixes in ({"noRole": ["tools"]} if "pulling" in engine.data["mode"] else NODES[tool]).items():
         for suffix in suffixes:
             name = f"{'k3d-' if tool == 'k3d' else ''}{cluster}-{suffix}"
             engine.data["containers"][name] = {
@@ -130,6 +140,8 @@ def make(engine: Engine, tool: str, cluster: str, network: str) -> None:
 def remove(engine: Engine, cluster: str) -> None:
     rows = engine.data["containers"]
     engine.data["containers"] = {name: row for name, row in rows.items() if cluster not in row["Config"]["Labels"].values()}
+    volumes = engine.data["volumes"]
+    engine.data["volumes"] = {name: owner for name, owner in volumes.items() if owner != cluster}
 
 
 def kubeconfig(tool: str, name: str) -> None:
@@ -162,6 +174,8 @@ def k3d(engine: Engine, words: list[str]) -> None:
             print("k3d version v5.8.3\nk3s version v1.31.5-k3s1 (default)")
         case ["cluster", "create", "--config", path] if os.path.exists(path):
             name = os.path.basename(path).removesuffix(".yaml")
+            if any(row["Config"]["Labels"].get("k3d.cluster") == name for row in engine.data["containers"].values()):
+                fail(f"FATA[0000] Failed to create cluster '{name}' because a cluster with that name already exists ")
             print("\x1b[36mINFO\x1b[0m[0000] Prep: Network                                ")
             make(engine, "k3d", name, "boring-ops-lab")
         case ["cluster", "delete", name]:

@@ -50,8 +50,8 @@ class Machine:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.write(
-            api="1.50", subnet="172.18.0.0/16", kind="0.33.0", mode={}, networks={}, containers={}, images=["busybox:1"],
-            routes=[], loaded=[], applied=[], calls=[],
+            api="1.50", subnet="172.18.0.0/16", kind="0.33.0", mode={}, networks={}, volumes={}, containers={},
+            images=["busybox:1"], routes=[], loaded=[], applied=[], calls=[],
         )  # fmt: skip
 
     def read(self) -> dict[str, Any]:
@@ -275,12 +275,18 @@ def test_a_failed_creation_leaves_nothing_unless_asked_to(machine: Machine) -> N
     assert machine.containers() == [] and machine.read()["networks"] == {} and not config.STATE.exists()
 
 
-def test_an_image_that_cannot_be_had_says_what_helps(machine: Machine) -> None:
-    says = 'ERROR: failed to create cluster: failed to pull image "kindest/node:v1.37.0": dial tcp: no such host'
-    machine.write(mode={"fail": ["kind create"], "says": says})
-    with pytest.raises(errors.StepFailed, match="no such host") as caught:
-        Kind().up(Quiet())
-    assert "lab preload load" in caught.value.fix
+SAYS = {
+    "kind": 'ERROR: failed to create cluster: failed to pull image "kindest/node:v1.37.0": dial tcp: no such host',
+    "k3d": "\x1b[31mERRO\x1b[0m[0016] failed Cluster Creation: docker failed to pull image 'k3s:v1': dial tcp: no such host \n"
+    "\x1b[31mERRO\x1b[0m[0016] Failed to create cluster >>> Rolling Back    \n" + "INFO[0017] Deleting what was made \n" * 30,
+}
+
+
+def test_an_image_that_cannot_be_had_says_why_and_what_helps(machine: Machine, backend: DockerBackend) -> None:
+    machine.write(mode={"fail": [f"{backend.name} c"], "says": SAYS[backend.name]})
+    with pytest.raises(errors.StepFailed, match="no such host\n  try:") as caught:
+        backend.up(Quiet())
+    assert "lab preload load" in caught.value.fix and "Deleting" not in str(caught.value)
 
 
 class Interrupted(Quiet):
@@ -304,6 +310,38 @@ def test_tools_that_never_end_are_ended_and_what_they_made_is_removed(machine: M
     with pytest.raises(errors.TimedOut, match="kind create cluster"):
         Kind().up(Quiet())
     assert machine.containers() == [] and machine.read()["networks"] == {}
+
+
+@pytest.fixture
+def pulling(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """k3d waits for the nodes' image until the lab's patience ends; its helper runs already."""
+    machine.write(mode={"pulling": True, "hang": ["k3d cluster create"]})
+    monkeypatch.setattr("labs.clusters.docker_backend.CREATE_TIMEOUT", 15.0)
+    return machine
+
+
+def test_k3ds_helper_and_volumes_go_where_no_node_came_to_be(pulling: Machine) -> None:
+    with pytest.raises(errors.TimedOut, match="k3d cluster create"):
+        K3d().up(Quiet())
+    assert (pulling.containers(), pulling.read()["networks"], pulling.read()["volumes"]) == ([], {}, {})
+
+
+def test_k3ds_helper_is_no_cluster_for_the_next_up(pulling: Machine) -> None:
+    with pytest.raises(errors.TimedOut):
+        K3d().up(Quiet(), keep=True)
+    assert pulling.containers() == ["k3d-app-tools", "k3d-gpu-tools"]
+    pulling.write(mode={})
+    K3d().up(Quiet())
+    assert pulling.containers() == NODES["k3d"]
+
+
+def test_a_volume_without_a_cluster_goes_and_one_of_a_foreign_cluster_stays(machine: Machine) -> None:
+    backend = K3d()
+    machine.write(networks={docker.NETWORK: {"labels": {docker.CHECKOUT: str(config.ROOT)}}})
+    machine.write(volumes={"k3d-app-images": "app", "k3d-gpu-images": "gpu", "k3d-dev-images": "dev"})
+    foreign(machine, backend, "gpu", "theirs")
+    backend.down()
+    assert machine.read()["volumes"] == {"k3d-gpu-images": "gpu", "k3d-dev-images": "dev"}
 
 
 def test_what_a_killed_up_left_is_made_anew_or_removed(machine: Machine) -> None:
@@ -387,6 +425,9 @@ def test_the_choice_is_stored_and_another_is_refused(machine: Machine) -> None:
         (" • Preparing nodes 📦 📦 📦   ...\n", "Preparing nodes"),
         ('Creating cluster "app" ...\n', 'Creating cluster "app"'),
         ("\x1b[36mINFO\x1b[0m[0000] Creating node 'k3d-app-server-0'             \n", "Creating node 'k3d-app-server-0'"),
+        ("\x1b[31mERRO\x1b[0m[0016] failed Cluster Creation: no image \n", "failed Cluster Creation: no image"),
+        ("ERROR: failed to create cluster", "ERROR: failed to create cluster"),
+        ("WARN[0000] No node filter specified\n", "No node filter specified"),
         ("\n", ""),
     ],
 )
