@@ -109,6 +109,8 @@ def docker(engine: Engine, words: list[str]) -> None:
             open(path, "w").write(" ".join(names))  # noqa: SIM115
         case ["build", "--tag", name, *_]:
             data["images"].append(name)
+        case ["exec", "--interactive", name, "ctr", "image", "import", "--all-platforms", "-"] if name in data["containers"]:
+            data["loaded"].append([name, sys.stdin.read()])
         case ["exec", name, "sh", "-c", script] if name in data["containers"]:
             for command in script.split(" && "):
                 _, _, replace, pods, via, address = command.split()
@@ -186,8 +188,6 @@ def k3d(engine: Engine, words: list[str]) -> None:
                     row["State"] = state(verb == "start")
         case ["kubeconfig", "get", name]:
             kubeconfig("k3d", name)
-        case ["image", "import", "--mode=direct", "--cluster", name, archive] if os.path.exists(archive):
-            engine.data["loaded"].append([name, open(archive).read()])  # noqa: SIM115
         case _:
             fail(f"FATA[0000] unknown command line: {words}")
 

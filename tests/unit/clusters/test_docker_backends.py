@@ -142,12 +142,18 @@ def test_every_node_gets_a_route_to_each_node_of_the_other_cluster(machine: Mach
 def test_the_image_is_built_if_missing_and_all_there_is_goes_into_both_clusters(machine: Machine, backend: DockerBackend) -> None:
     backend.up(Quiet())
     loaded = machine.read()["loaded"]
-    assert sorted(name for name, _ in loaded) == ["app", "gpu"]
+    assert sorted(name for name, _ in loaded) == (["app", "gpu"] if backend.name == "kind" else NODES["k3d"])
     assert {content for _, content in loaded} == {"boring-ops-lab/lab:dev busybox:1"}
     assert [line for line in machine.lines("docker") if line.startswith("build")]
     builds = len([line for line in machine.lines("docker") if line.startswith("build")])
     backend.up(Quiet())
     assert len([line for line in machine.lines("docker") if line.startswith("build")]) == builds == 1
+
+
+def test_an_image_that_one_node_refuses_is_an_error(machine: Machine) -> None:
+    machine.write(mode={"fail": ["docker exec --interactive k3d-gpu-agent-1"], "says": "ctr: no space left on device"})
+    with pytest.raises(errors.CommandFailed, match="no space left on device"):
+        K3d().up(Quiet())
 
 
 def test_an_older_docker_saves_images_without_platform(machine: Machine) -> None:
