@@ -74,10 +74,18 @@ def build(base: str | None = None, push: str | None = None) -> str:
         docker.docker(*build_command(base, push), timeout=BUILD_TIMEOUT)
     except errors.CommandFailed as error:
         raise errors.BuildError(
-            f"the image {LAB_IMAGE} could not be built: {error.output.strip()[-1500:]}",
-            fix="lab image build --base-image REGISTRY/python:3.13-slim, or on a good network: lab preload save lab.tar.zst",
+            f"the image {LAB_IMAGE} could not be built: {error.output.strip()[-1500:]}", fix=_build_fix(error.output, push)
         ) from error
     return f"{push.rstrip('/')}/{LAB_IMAGE}" if push else LAB_IMAGE
+
+
+def _build_fix(said: str, push: str | None) -> str:
+    if push and ("buildx" in said or "docker driver" in said):
+        # Debian's docker.io has no buildx at all; Docker's own has it, but the builder it begins with makes one platform only.
+        return "install Docker's buildx; if it is there: docker buildx create --use, then the same command again"
+    if push:
+        return f"docker login {push.partition('/')[0]}, or a base image that is reachable (--base-image), then the same command"
+    return "lab image build --base-image REGISTRY/python:3.13-slim, or on a good network: lab preload save lab.tar.zst"
 
 
 def ensure_lab_image() -> None:

@@ -86,6 +86,24 @@ def test_a_failed_build_shows_what_docker_said(monkeypatch: pytest.MonkeyPatch) 
     assert "--base-image" in caught.value.fix
 
 
+@pytest.mark.parametrize(
+    ("said", "fix"),
+    [
+        ("docker: unknown command: docker buildx", "install Docker's buildx"),
+        ("ERROR: Multi-platform build is not supported for the docker driver.", "docker buildx create --use"),
+        ("push access denied, repository does not exist or may require authorization", "docker login registry.example,"),
+    ],
+)
+def test_a_failed_push_says_what_it_takes(monkeypatch: pytest.MonkeyPatch, said: str, fix: str) -> None:
+    def refuse(*words: str, timeout: float) -> str:
+        raise errors.CommandFailed(["docker", *words], 1, said)
+
+    monkeypatch.setattr(docker, "docker", refuse)
+    with pytest.raises(errors.BuildError, match=said[:20]) as caught:
+        images.build(push="registry.example/team")
+    assert fix in caught.value.fix
+
+
 def test_pushed_or_loaded_but_not_both_and_only_where_nodes_take_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labs.clusters.backends.CHOICE", Path("/nowhere"))
     with pytest.raises(errors.UsageError, match="not both"):
