@@ -16,6 +16,8 @@ from labs import errors
 
 END_TIMEOUT = 10.0
 """Seconds for a program to end once it was told to."""
+PLAIN = {"_tty_out": False}
+"""A pipe, not the terminal that ``sh`` gives by default: programs that see one draw spinners and colours into what they write."""
 
 
 def run(
@@ -40,6 +42,7 @@ def run(
         "_env": os.environ | dict(env or {}),
         "_in": input or "",
         "_encoding": "utf-8",
+        **PLAIN,
     }
     if cwd is not None:
         options["_cwd"] = str(cwd)
@@ -100,10 +103,11 @@ def run_together(
         for name, command in commands.items():
             running[name] = _start(command, partial(on_line, name), env)
         for name, process in running.items():
-            try:
-                process.wait(timeout=max(0.0, deadline - time.monotonic()))
-            except sh.TimeoutException:
+            if not _ends_before(deadline, process):
                 failures.append(errors.TimedOut(f"{' '.join(commands[name])!r} took longer than {timeout:.0f} s", fix="lab up"))
+                continue
+            try:
+                process.wait()
             except sh.ErrorReturnCode as error:
                 output = error.stdout.decode(errors="replace")
                 failures.append(errors.CommandFailed(commands[name], error.exit_code, output))
@@ -112,6 +116,18 @@ def run_together(
     if failures:
         raise failures[0]
     return {name: str(process) for name, process in running.items()}
+
+
+def _ends_before(deadline: float, process: Any) -> bool:
+    """Whether it ends before ``deadline`` (of ``time.monotonic``).
+
+    Not ``wait(timeout=…)`` of ``sh``: other than ``wait()`` it does not wait for the last lines: an error would lack its reason.
+    """
+    while process.is_alive():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _end(running: Iterable[Any]) -> None:
@@ -125,5 +141,5 @@ def _end(running: Iterable[Any]) -> None:
 
 def _start(command: Sequence[str], on_line: Callable[[str], None], env: Mapping[str, str] | None) -> Any:
     program, *args = command
-    options: dict[str, Any] = {"_bg": True, "_bg_exc": False, "_tee": True, "_err_to_out": True, "_encoding": "utf-8"}
+    options: dict[str, Any] = {"_bg": True, "_bg_exc": False, "_tee": True, "_err_to_out": True, "_encoding": "utf-8", **PLAIN}
     return sh.Command(program)(*args, _out=on_line, _env=os.environ | dict(env or {}), **options)

@@ -22,6 +22,9 @@ from labs.steps import Action, Progress, Step, run_steps
 CREATE_TIMEOUT = 1200.0
 """Seconds for creating both clusters: most of it is the download of the node image (1 GB) on a poor network."""
 
+IMPORT_TIMEOUT = 600.0
+"""Seconds for an archive to get into every node: three nodes each unpack 0.4 GB, on one disk."""
+
 
 class DockerBackend(ABC):
     """Clusters made by a tool that runs nodes as containers."""
@@ -69,7 +72,11 @@ class DockerBackend(ABC):
 
     def prepare(self, progress: Progress) -> None:
         self.require_usable()
-        run_steps([Action("Image of the lab", lambda _: images.ensure_lab_image())], progress, keep=True)
+        steps = [
+            Action("Images of the nodes", lambda progress: images.ensure_engine_images(self.name, progress)),
+            Action("Image of the lab", lambda _: images.ensure_lab_image()),
+        ]
+        run_steps(steps, progress, keep=True)
 
     def up(self, progress: Progress, *, keep: bool = False, timeout: float = 120) -> None:
         self.prepare(progress)
@@ -221,18 +228,29 @@ class DockerBackend(ABC):
 
     def load_images(self, progress: Progress) -> None:
         """Load what an offline bundle brought, and those images of the manifests that the engine has; nodes pull the others."""
+        held = self.held()
         for archive in images.preloaded():
             progress.note(archive.stem)
-            self._together({name: self.import_command(name, archive) for name in self.clusters()}, 600)
+            self._import(archive, held)
         self.load(images.present([name for name in images.workload_images() if not images.archive(name).exists()]), progress)
 
     def load(self, names: Sequence[str], progress: Progress) -> None:
-        """Load images of the engine into every node of both clusters."""
+        """Load images of the engine into the nodes of both clusters that have none of that name and content."""
         progress.note(", ".join(names))
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "images.tar"
             images.save(names, archive, docker.engine())
-            self._together({name: self.import_command(name, archive) for name in self.clusters()}, 600)
+            self._import(archive, self.held())
+
+    def held(self) -> dict[str, set[tuple[str, str]]]:
+        """The images that every node of a cluster has, by cluster."""
+        nodes = {name: [images.held(node.name) for node in rows] for name, rows in self.own_nodes().items()}
+        return {name: set.intersection(*rows) for name, rows in nodes.items()}
+
+    def _import(self, archive: Path, held: Mapping[str, set[tuple[str, str]]]) -> None:
+        wanted = images.archived(archive)
+        lacking = [name for name in self.clusters() if not wanted <= held[name]]
+        self._together({name: self.import_command(name, archive) for name in lacking}, IMPORT_TIMEOUT)
 
 
 def make_ready() -> None:
@@ -272,13 +290,21 @@ def _explained(error: errors.CommandFailed) -> errors.LabError:
     # k3d says more afterwards, of what it takes back.
     reason = next((line for line in error.output.splitlines() if "failed to pull" in line), None)
     if reason is not None:
-        fix = "a network that reaches the registry (behind a proxy: set HTTPS_PROXY for Docker), or lab preload load lab.tar.zst"
-        return errors.StepFailed("Clusters", f"an image could not be had: {readable(reason)[-600:]}", fix=fix)
-    return errors.StepFailed("Clusters", error.message, fix="lab up --keep, then look: docker logs NODE; lab down when done")
+        return images.not_had(readable(reason))
+    said = complaints(error.output) or error.message
+    return errors.StepFailed("Clusters", said, fix="lab up --keep, then look: docker logs NODE; lab down when done")
+
+
+def complaints(output: str) -> str:
+    """The lines in which a tool says what went wrong: kind prints kubeadm's whole log and a stack trace around them."""
+    lines = [readable(line) for line in output.splitlines() if COMPLAINT.match(line)]
+    return "; ".join(dict.fromkeys(lines))
 
 
 LEVEL = re.compile(r"^(\x1b\[\d+m)?(INFO|WARN|ERRO|FATA)(\x1b\[0m)?\[\d+\] ")
 """How k3d begins a line."""
+COMPLAINT = re.compile(r"(ERROR|error):|(\x1b\[\d+m)?(ERRO|FATA)")
+"""How kind, kubeadm and k3d begin a line about what went wrong."""
 
 
 def readable(line: str) -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from labs import config, errors
 from labs.clusters import docker
 from labs.clusters.docker import Engine
+from labs.steps import Progress
 
 LAB_IMAGE = config.LAB_IMAGE
 DOCKERFILE = config.CLUSTERS / "image" / "Dockerfile"
 PLATFORMS = ("linux/amd64", "linux/arm64")
 """What a pushed image is built for."""
 BUILD_TIMEOUT = 1800.0
+PULL_TIMEOUT = 1800.0
+"""Seconds for one image: a node image is 1 GB, and a conference's network is what it is."""
 HELPERS = {"k3d": "ghcr.io/k3d-io/k3d-tools:{version}"}
 """What a tool runs beside the nodes. k3d has a container of this image whenever it creates or starts a cluster, and pulls it
 unless the engine has it (``EnsureToolsNode`` in pkg/client/tools.go, ``createContainer`` in pkg/runtimes/docker/container.go)."""
@@ -94,6 +99,34 @@ def ensure_lab_image() -> None:
         build()
 
 
+def ensure_engine_images(tool: str, progress: Progress) -> None:
+    """Pull what ``engine_images`` names and the engine has not, neither as pinned nor, from a bundle, by its tag alone.
+
+    The tool would pull it as well, but without a word on how long that takes, and inside the time that creating a cluster has.
+
+    Raises:
+        StepFailed: it could not be had.
+    """
+    for name in engine_images(tool):
+        if not present([name, name.partition("@")[0]]):
+            progress.note(f"pulling {name.partition('@')[0]}")
+            try:
+                pull(name, docker.engine())
+            except errors.CommandFailed as error:
+                raise not_had(error.output) from error
+
+
+def pull(name: str, engine: Engine) -> None:
+    """Have the engine pull an image for its own platform."""
+    docker.docker("image", "pull", "--quiet", "--platform", engine.platform, name, timeout=PULL_TIMEOUT)
+
+
+def not_had(said: str) -> errors.StepFailed:
+    """The error for an image that a registry did not give; ``said`` by the tool that asked for it."""
+    fix = "a network that reaches the registry (behind a proxy: set HTTPS_PROXY for Docker), or lab preload load lab.tar.zst"
+    return errors.StepFailed("Clusters", f"an image could not be had: {said.strip()[-600:]}", fix=fix)
+
+
 def present(names: Sequence[str]) -> list[str]:
     """Those of ``names`` that the engine has."""
     return [name for name in names if docker.has_image(name)]
@@ -107,3 +140,33 @@ def save(names: Sequence[str], archive: Path, engine: Engine) -> None:
     """
     platform = ["--platform", engine.platform] if engine.api >= docker.SAVE_PLATFORM_API else []
     docker.docker("image", "save", *platform, "--output", str(archive), *names, timeout=600)
+
+
+def archived(archive: Path) -> set[tuple[str, str]]:
+    """(name, id) of each image in an archive; names and ids as containerd has them, see ``held``.
+
+    Both of Docker's image stores write ``manifest.json``; its ``Config`` is the id with other words around it.
+    """
+    with tarfile.open(archive) as tar:
+        content = tar.extractfile("manifest.json")
+        rows = json.load(content) if content else []
+    return {(full_name(tag), _id(row["Config"])) for row in rows for tag in row["RepoTags"] or []}
+
+
+def held(node: str) -> set[tuple[str, str]]:
+    """(name, id) of each image that the node container ``node`` has."""
+    rows = json.loads(docker.docker("exec", node, "crictl", "images", "--output=json"))["images"]
+    return {(tag, _id(row["id"])) for row in rows for tag in row["repoTags"]}
+
+
+def _id(text: str) -> str:
+    # sha256:HEX, HEX.json or blobs/sha256/HEX: the digest of the image's configuration.
+    return re.findall(r"[0-9a-f]{64}", text)[-1]
+
+
+def full_name(name: str) -> str:
+    """As containerd writes it: ``busybox:1`` → ``docker.io/library/busybox:1``."""
+    first, slash, _ = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return name
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"

@@ -17,8 +17,8 @@ from labs import config
 from labs.course.mime import CHECK_MIME, WIDGET_MIME
 from labs.course.notebooks import Notebook
 
-CELL_TIMEOUT = 300
-"""Seconds one cell may take: several times what the slowest takes on two loaded cores."""
+CELL_TIMEOUT = 900
+"""Seconds one cell may take: more than any wait inside a cell; the longest (600 s) are for images from a poor network."""
 QUIET = ["--IPKernelApp.log_level=ERROR"]
 """The kernel warns that its connection is not encrypted; it is signed, and stays on the loopback."""
 

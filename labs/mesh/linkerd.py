@@ -14,7 +14,7 @@ from labs.mesh.base import Mesh
 
 RENDERINGS = (
     ["install"],
-    ["viz", "install", "--set", "prometheus.enabled=false"],
+    ["viz", "install", "--set", "prometheus.enabled=false", "--set", "prometheusUrl=http://prometheus.monitoring:9090"],
     ["multicluster", "install", "--set", "controllers[0].link.ref.name=gpu"],
 )
 """The installations of notebooks 04 and 05, as far as they decide which images are pulled."""

@@ -41,3 +41,11 @@ def test_commands_that_are_ended_have_ended_when_the_error_comes(tmp_path: Path)
     with pytest.raises(errors.TimedOut):
         shell.run_together({"one": ["sh", "-c", script]}, lambda name, line: None, timeout=1)
     assert last.exists()
+
+
+def test_programs_are_given_pipes_since_they_draw_for_terminals() -> None:
+    look = "test -t 1 && echo drawn || echo plain"
+    assert shell.run(["sh", "-c", look]) == "plain\n"
+    lines: list[str] = []
+    shell.run_together({"one": ["sh", "-c", look]}, lambda name, line: lines.append(line), timeout=20)
+    assert lines == ["plain\n"]

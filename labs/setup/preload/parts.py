@@ -14,9 +14,6 @@ from labs.embedded import programs
 from labs.embedded.recipes import Recipe
 from labs.steps import Progress
 
-PULL_TIMEOUT = 1800.0
-"""Seconds for one image: a node image is 1 GB, and a conference's network is what it is."""
-
 
 class Part(Protocol):
     """Something to carry. ``files`` are its members (path below the cache folder → file), once ``gather`` has run."""
@@ -115,7 +112,7 @@ class NodeImage:
             images.ensure_lab_image()
         elif not docker.has_image(self.name):
             progress.note(f"pulling {self.name}")
-            docker.docker("image", "pull", "--quiet", "--platform", engine.platform, self.name, timeout=PULL_TIMEOUT)
+            images.pull(self.name, engine)
         if name != self.name:
             # An archive keeps tags only.
             docker.docker("image", "tag", self.name, name)
@@ -145,7 +142,7 @@ class EngineImage(NodeImage):
 
     def unpacked(self, progress: Progress) -> None:
         progress.note(f"loading {self.name} into Docker")
-        docker.docker("image", "load", "--quiet", "--input", str(self.archive), timeout=PULL_TIMEOUT)
+        docker.docker("image", "load", "--quiet", "--input", str(self.archive), timeout=images.PULL_TIMEOUT)
 
 
 @dataclass(frozen=True)

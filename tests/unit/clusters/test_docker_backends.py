@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
 import stat
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import yaml
 
 from labs import config, errors
 from labs.clusters import backends, docker, images, portforward
-from labs.clusters.docker_backend import DockerBackend, readable
+from labs.clusters.docker_backend import DockerBackend, complaints, readable
 from labs.clusters.k3d import K3d
 from labs.clusters.kind import Kind
 from labs.embedded import boot
@@ -51,7 +53,7 @@ class Machine:
         self.file = file
         self.write(
             api="1.50", subnet="172.18.0.0/16", kind="0.33.0", mode={}, networks={}, volumes={}, containers={},
-            images=["busybox:1"], routes=[], loaded=[], applied=[], calls=[],
+            images=["busybox:1"], routes=[], loaded=[], held={}, applied=[], calls=[],
         )  # fmt: skip
 
     def read(self) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def test_up_makes_both_clusters_and_what_every_backend_gives(machine: Machine, b
     assert [row["cluster"]["certificate-authority-data"] for row in found["clusters"]] == ["app", "gpu"]
     assert stat.S_IMODE(config.KUBECONFIG.stat().st_mode) == 0o600
     assert (config.STATE / "manifests" / "prometheus-gpu" / "kustomization.yaml").exists()
-    assert progress.titles[1:6] == [
+    assert progress.titles[2:7] == [
         "Docker network", "Clusters app and gpu", "Nodes", "Images in the nodes", "Routes between the clusters",
     ]  # fmt: skip
 
@@ -142,7 +144,7 @@ def test_every_node_gets_a_route_to_each_node_of_the_other_cluster(machine: Mach
 def test_the_image_is_built_if_missing_and_all_there_is_goes_into_both_clusters(machine: Machine, backend: DockerBackend) -> None:
     backend.up(Quiet())
     loaded = machine.read()["loaded"]
-    assert sorted(name for name, _ in loaded) == (["app", "gpu"] if backend.name == "kind" else NODES["k3d"])
+    assert sorted(name for name, _ in loaded) == NODES[backend.name]
     assert {content for _, content in loaded} == {"boring-ops-lab/lab:dev busybox:1"}
     assert [line for line in machine.lines("docker") if line.startswith("build")]
     builds = len([line for line in machine.lines("docker") if line.startswith("build")])
@@ -154,6 +156,64 @@ def test_an_image_that_one_node_refuses_is_an_error(machine: Machine) -> None:
     machine.write(mode={"fail": ["docker exec --interactive k3d-gpu-agent-1"], "says": "ctr: no space left on device"})
     with pytest.raises(errors.CommandFailed, match="no space left on device"):
         K3d().up(Quiet())
+
+
+def test_what_the_nodes_have_is_not_loaded_again(machine: Machine, backend: DockerBackend) -> None:
+    backend.up(Quiet())
+    backend.up(Quiet())
+    assert len(machine.read()["loaded"]) == 6
+    held = machine.read()["held"]
+    held.pop(next(name for name in held if "gpu" in name))
+    machine.write(held=held)
+    backend.up(Quiet())
+    assert sorted(name for name, _ in machine.read()["loaded"][6:]) == NODES[backend.name][3:]
+
+
+def test_an_image_that_was_built_anew_is_loaded_under_the_same_name(machine: Machine, backend: DockerBackend) -> None:
+    backend.up(Quiet())
+    machine.write(builds=1)
+    backend.load([images.LAB_IMAGE], Quiet())
+    assert sorted(machine.read()["loaded"][6:]) == [[node, images.LAB_IMAGE] for node in NODES[backend.name]]
+
+
+def test_an_archive_of_dockers_older_store_says_the_same(tmp_path: Path) -> None:
+    key = "ab" * 32
+    content = json.dumps(
+        [{"Config": f"{key}.json", "RepoTags": ["busybox:1", "prom/prometheus:v3"]}, {"Config": key, "RepoTags": None}]
+    )
+    with tarfile.open(tmp_path / "images.tar", "w") as archive:
+        member = tarfile.TarInfo("manifest.json")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content.encode()))
+    assert images.archived(tmp_path / "images.tar") == {
+        ("docker.io/library/busybox:1", key),
+        ("docker.io/prom/prometheus:v3", key),
+    }
+    assert [images.full_name(name) for name in ("cr.l5d.io/linkerd/web:1", "localhost/a:1", "host:5000/a:1")] == [
+        "cr.l5d.io/linkerd/web:1", "localhost/a:1", "host:5000/a:1",
+    ]  # fmt: skip
+
+
+def test_the_nodes_images_are_pulled_beforehand_and_once(machine: Machine, backend: DockerBackend) -> None:
+    backend.prepare(Quiet())
+    backend.prepare(Quiet())
+    pulled = [line.split()[-1] for line in machine.lines("docker") if line.startswith("image pull")]
+    assert pulled == images.engine_images(backend.name)
+
+
+def test_a_bundles_image_is_known_by_its_tag_and_nothing_is_pulled(machine: Machine, backend: DockerBackend) -> None:
+    tags = [name.partition("@")[0] for name in images.engine_images(backend.name)]
+    machine.write(images=["busybox:1", *tags], mode={"offline": True})
+    backend.prepare(Quiet())
+    assert not [line for line in machine.lines("docker") if line.startswith("image pull")]
+
+
+def test_without_a_network_the_missing_image_is_told_and_nothing_changed(machine: Machine, backend: DockerBackend) -> None:
+    machine.write(mode={"offline": True})
+    with pytest.raises(errors.StepFailed, match="no such host") as caught:
+        backend.up(Quiet())
+    assert "lab preload load" in caught.value.fix
+    assert machine.containers() == [] and not config.STATE.exists()
 
 
 def test_an_older_docker_saves_images_without_platform(machine: Machine) -> None:
@@ -439,6 +499,31 @@ def test_the_choice_is_stored_and_another_is_refused(machine: Machine) -> None:
 )
 def test_what_tools_say_is_put_plainly(line: str, text: str) -> None:
     assert readable(line) == text
+
+
+KIND_FAILED = """\
+ ✗ Starting control-plane 🕹️
+Deleted nodes: ["app-worker2" "app-worker" "app-control-plane"]
+ERROR: failed to create cluster: failed to init node with kubeadm: command "docker exec app kubeadm init" failed
+Command Output: I1127 22:55:17.7    120 round_trippers.go:632] "Response" verb="POST" url="https://172.18.0.4:6443/apis" status=""
+error: error execution phase wait-control-plane: cannot obtain client without bootstrap
+k8s.io/kubernetes/cmd/kubeadm/app/cmd/phases/workflow.(*Runner).Run.func1
+	k8s.io/kubernetes/cmd/kubeadm/app/cmd/phases/workflow/runner.go:262
+"""
+K3D_FAILED = """\
+\x1b[36mINFO\x1b[0m[0000] Creating node 'k3d-app-server-0'
+\x1b[31mFATA\x1b[0m[0002] Cluster creation FAILED, all changes have been rolled back!
+"""
+
+
+def test_of_a_tools_last_words_the_complaints_are_told() -> None:
+    assert complaints(KIND_FAILED) == (
+        "ERROR: failed to create cluster: failed to init node with kubeadm:"
+        ' command "docker exec app kubeadm init" failed;'
+        " error: error execution phase wait-control-plane: cannot obtain client without bootstrap"
+    )
+    assert complaints(K3D_FAILED) == "Cluster creation FAILED, all changes have been rolled back!"
+    assert complaints("killed\n") == ""
 
 
 def test_the_manifests_name_the_images_there_are() -> None:

@@ -21,7 +21,7 @@ SCRIPT = """\
 case "$*" in
   "version --client --short") echo {version};;
   "install --ignore-cluster") cat "{transcripts}/install.yaml";;
-  "viz install --set prometheus.enabled=false --ignore-cluster") cat "{transcripts}/viz-install.yaml";;
+  "viz install --set prometheus.enabled=false --set prometheusUrl="*" --ignore-cluster") cat "{transcripts}/viz-install.yaml";;
   "multicluster install --set controllers[0].link.ref.name=gpu --ignore-cluster") cat "{transcripts}/multicluster-install.yaml";;
   *) echo "unknown command: $*" >&2; exit 1;;
 esac
