@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from labs import config, errors, shell
-from labs.clusters import docker, images, kubeconfig, portforward, programs, routes
+from labs.clusters import addresses, docker, images, kubeconfig, portforward, programs, routes
 from labs.clusters.base import Capabilities, Cluster
 from labs.clusters.docker import NodeContainer
 from labs.embedded import boot
@@ -50,8 +50,8 @@ class DockerBackend(ABC):
     def kubeconfig_command(self, cluster: str) -> list[str]: ...
 
     @abstractmethod
-    def start(self, cluster: str, nodes: Sequence[NodeContainer]) -> None:
-        """Start a cluster's stopped nodes."""
+    def start(self, stopped: Mapping[str, Sequence[NodeContainer]]) -> None:
+        """Start the stopped nodes, given by cluster."""
 
     @abstractmethod
     def halt(self, cluster: str, nodes: Sequence[NodeContainer]) -> None:
@@ -81,6 +81,9 @@ class DockerBackend(ABC):
     def up(self, progress: Progress, *, keep: bool = False, timeout: float = 120) -> None:
         self.prepare(progress)
         run_steps(self.steps(timeout), progress, keep=keep)
+        if addresses.record(node for rows in self.own_nodes().values() for node in rows):
+            progress.begin("Addresses of the nodes")
+            progress.end(0.0, "not those of before: if notebook 05 was done, do its step 2 again (link-gen)")
 
     def steps(self, timeout: float) -> list[Step]:
         complete = self.complete()
@@ -215,11 +218,10 @@ class DockerBackend(ABC):
 
     def start_and_wait(self, progress: Progress, timeout: float) -> None:
         """Start what is stopped and wait until every node is Ready."""
-        for name, nodes in self.own_nodes().items():
-            stopped = [node for node in nodes if not node.runs]
-            if stopped:
-                progress.note(f"starting {name}")
-                self.start(name, stopped)
+        stopped = {name: [node for node in nodes if not node.runs] for name, nodes in self.own_nodes().items()}
+        if any(stopped.values()):
+            progress.note("starting what is stopped")
+            self.start({name: nodes for name, nodes in stopped.items() if nodes})
         for cluster in self.clusters().values():
             progress.note(f"waiting for the nodes of {cluster.name}")
             wait_for_api(cluster, timeout)

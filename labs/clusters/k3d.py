@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labs import config, shell
@@ -35,8 +35,9 @@ class K3d(DockerBackend):
     def kubeconfig_command(self, cluster: str) -> list[str]:
         return [self.program, "kubeconfig", "get", cluster]
 
-    def start(self, cluster: str, nodes: Sequence[NodeContainer]) -> None:
-        shell.run([self.program, "cluster", "start", cluster], timeout=300)
+    def start(self, stopped: Mapping[str, Sequence[NodeContainer]]) -> None:
+        for cluster in stopped:
+            shell.run([self.program, "cluster", "start", cluster], timeout=300)
 
     def halt(self, cluster: str, nodes: Sequence[NodeContainer]) -> None:
         shell.run([self.program, "cluster", "stop", cluster], timeout=120)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labs import config
-from labs.clusters import docker, images, load_balancer
+from labs.clusters import addresses, docker, images, load_balancer
 from labs.clusters.base import Capabilities
 from labs.clusters.docker import NodeContainer
 from labs.clusters.docker_backend import DockerBackend
@@ -37,9 +37,9 @@ class Kind(DockerBackend):
     def kubeconfig_command(self, cluster: str) -> list[str]:
         return [self.program, "get", "kubeconfig", "--name", cluster]
 
-    def start(self, cluster: str, nodes: Sequence[NodeContainer]) -> None:
-        # kind itself cannot. The control plane first, so that it gets the address it had.
-        for node in sorted(nodes, key=lambda node: node.role != "control-plane"):
+    def start(self, stopped: Mapping[str, Sequence[NodeContainer]]) -> None:
+        # kind itself cannot.
+        for node in addresses.in_order(node for nodes in stopped.values() for node in nodes):
             docker.docker("container", "start", node.name)
 
     def halt(self, cluster: str, nodes: Sequence[NodeContainer]) -> None:

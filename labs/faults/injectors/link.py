@@ -9,10 +9,12 @@ from typing import Any
 from labs import kube, shell
 from labs.embedded import weather
 from labs.embedded.weather import Direction, Weather
-from labs.errors import UsageError
+from labs.errors import CommandFailed, LabError, MachineError, UsageError
 from labs.faults.injectors.base import Injector, Memory, Scene, Where
 
 WORDS = {"latency": "latency_ms", "loss": "loss_percent"}
+MODULES = ("sch_prio", "sch_netem", "cls_u32")
+"""What the kernel under the nodes needs for it; most load them when they are asked for."""
 BAND = 3
 """The band of the priority queue that is disturbed; ordinary traffic uses the first two."""
 
@@ -56,8 +58,12 @@ class Link(Injector):
         if scene.backend.can.node_processes:
             weather.write(self.target, self.weather(where))
             return
-        for command in self._commands(scene, self.weather(where)):
-            shell.run(command)
+        try:
+            for command in self._commands(scene, self.weather(where)):
+                shell.run(command)
+        except CommandFailed as error:
+            self.heal(scene, where, {})
+            raise _explained(error) from error
 
     def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
         if scene.backend.can.node_processes:
@@ -84,6 +90,16 @@ class Link(Injector):
             node["metadata"]["name"]: next(row["address"] for row in node["status"]["addresses"] if row["type"] == "InternalIP")
             for node in kube.select(scene.api(cluster), "Node")
         }
+
+
+def _explained(error: CommandFailed) -> LabError:
+    """What ``tc`` says on a kernel without the modules, in the words of a person who could load them."""
+    if not any(word in error.output for word in ("qdisc kind is unknown", "classifier not found", "filter kind is unknown")):
+        return error
+    return MachineError(
+        f"expected a kernel that can delay packets (modules {', '.join(MODULES)}); found: {error.output.strip()}",
+        fix=f"on the machine that runs Docker: sudo modprobe -a {' '.join(MODULES)}; else another failure: lab fault list",
+    )
 
 
 def traffic_control(found: Weather, direction: Direction, peers: Sequence[str]) -> list[list[str]]:

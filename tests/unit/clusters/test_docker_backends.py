@@ -32,6 +32,7 @@ class Quiet:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.titles: list[str] = []
+        self.failures: list[str] = []
 
     def begin(self, title: str) -> None:
         self.titles.append(title)
@@ -43,7 +44,8 @@ class Quiet:
         self.notes.append(text)
 
     def end(self, seconds: float, failure: str | None = None) -> None:
-        pass
+        if failure:
+            self.failures.append(failure)
 
 
 class Machine:
@@ -247,6 +249,33 @@ def test_stop_and_up_keep_the_nodes(machine: Machine, backend: DockerBackend) ->
     backend.up(Quiet())
     assert {row["state"] for row in backend.status()["children"]} == {"running"}
     assert len([line for line in machine.lines(backend.name) if "create" in line]) == 2
+
+
+def test_kinds_nodes_are_started_in_the_order_of_their_addresses(machine: Machine) -> None:
+    Kind().up(Quiet())
+    rows = machine.read()["containers"]
+    # Both clusters were made side by side: their addresses alternate.
+    for number, name in enumerate(reversed(NODES["kind"])):
+        rows[name]["NetworkSettings"]["Networks"]["boring-ops-lab"]["IPAddress"] = f"172.18.0.{number + 8}"
+    machine.write(containers=rows)
+    Kind().up(Quiet())
+    Kind().stop()
+    Kind().up(Quiet())
+    started = [line.split()[-1] for line in machine.lines("docker") if line.startswith("container start")]
+    assert started == list(reversed(NODES["kind"]))
+
+
+def test_other_addresses_than_before_are_told_once(machine: Machine, backend: DockerBackend) -> None:
+    progress = Quiet()
+    backend.up(progress)
+    backend.up(progress)
+    assert progress.failures == []
+    rows = machine.read()["containers"]
+    rows[NODES[backend.name][4]]["NetworkSettings"]["Networks"]["boring-ops-lab"]["IPAddress"] = "172.18.0.99"
+    machine.write(containers=rows)
+    backend.up(progress)
+    backend.up(progress)
+    assert len(progress.failures) == 1 and "notebook 05" in progress.failures[0]
 
 
 def test_status_has_a_row_per_node(machine: Machine) -> None:

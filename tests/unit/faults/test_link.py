@@ -10,7 +10,7 @@ import pytest
 from labs.clusters.base import Capabilities
 from labs.embedded import weather
 from labs.embedded.weather import CLEAR, Weather
-from labs.errors import UsageError
+from labs.errors import CommandFailed, LabError, MachineError, UsageError
 from labs.faults.catalogue import find
 from labs.faults.injectors import injector, link
 from labs.faults.injectors.base import Scene
@@ -74,3 +74,30 @@ def test_on_containers_every_node_of_both_sides_is_told(scene: Scene, monkeypatc
     ran.clear()
     maker.heal(scene, {}, {})
     assert [command[2] for command in ran] == ["app-worker", "gpu-worker"] and "tc qdisc del" in ran[0][-1]
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("Error: Specified qdisc kind is unknown.", MachineError, "sudo modprobe -a sch_prio sch_netem cls_u32"),
+        ("Error response from daemon: container app-worker is not running", CommandFailed, ""),
+    ],
+)
+def test_a_kernel_that_cannot_delay_packets_is_named_and_nothing_stays(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, said: str, kind: type[LabError], words: str
+) -> None:
+    backend: Any = scene.backend
+    backend.can = Capabilities(True, True, True, True, False)
+    ran: list[str] = []
+
+    def run(command: list[str]) -> None:
+        ran.append(" ".join(command))
+        if "netem" in command:
+            raise CommandFailed(command, 2, said)
+
+    monkeypatch.setattr(link.Link, "_nodes", lambda self, scene, cluster: {f"{cluster}-worker": "172.18.0.2"})
+    monkeypatch.setattr(link.shell, "run", run)
+    with pytest.raises(kind) as caught:
+        injector(find("link-latency")).inject(scene, {})
+    assert words in caught.value.fix
+    assert [line for line in ran if "qdisc del dev eth0 root" in line] == ran[-2:]
