@@ -62,7 +62,6 @@ class Link(Injector):
             for command in self._commands(scene, self.weather(where)):
                 shell.run(command)
         except CommandFailed as error:
-            self.heal(scene, where, {})
             raise _explained(error) from error
 
     def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
