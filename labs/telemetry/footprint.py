@@ -12,6 +12,7 @@ import psutil
 from labs.telemetry.charts import Chart, bars
 
 MIB = 2**20
+NONE = "No process of the lab runs."
 
 
 def by_component(children: Iterable[Mapping[str, Any]]) -> pd.Series:
@@ -43,7 +44,9 @@ def _pss(process: psutil.Process) -> int:
 
 
 def chart(children: Iterable[Mapping[str, Any]]) -> Chart:
-    """The memory of each process as bars."""
-    sizes = by_component(children)
-    reading = f"All together: {sizes.sum() / 1024:.1f} GiB." if len(sizes) else "No process of the lab runs."
+    """The memory of each process as bars; what runs elsewhere than in processes of this machine has none."""
+    rows = list(children)
+    sizes = by_component(rows)
+    nothing = "The nodes are no processes of this machine: docker stats shows those of kind and k3d." if rows else NONE
+    reading = f"All together: {sizes.sum() / 1024:.1f} GiB." if len(sizes) else nothing
     return bars(sizes, title="Memory of the lab's processes, with the pods they run", unit="MiB", reading=reading)
