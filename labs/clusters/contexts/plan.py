@@ -9,7 +9,10 @@ from labs import config, errors
 from labs.clusters.base import CONTROL_PLANE
 from labs.clusters.contexts.inspection import GPU, NVIDIA_CARD, PRESENT, Facts, Node
 
-NAMESPACES = {"app": ("shop", "ml", "monitoring"), "gpu": ("ml", "gpu-system", "monitoring")}
+NAMESPACES = {"app": ("shop", "ml", "monitoring"), "gpu": ("ml", "gpu-system", "monitoring", "shop")}
+"""What ``lab up`` makes. In the gpu cluster ``shop`` is for load that is sent there."""
+LATER_NAMESPACES = ("resilience", "tenant", "cost", "cost-plain")
+"""Made by the notebooks' manifests, with the lab's label."""
 LINKERD_NAMESPACES = ("linkerd", "linkerd-viz", "linkerd-multicluster")
 """Made later, when the notebooks install Linkerd."""
 RECORD = config.STATE / "contexts.json"

@@ -16,6 +16,7 @@ from labs.clusters import backends
 from labs.clusters.contexts import Contexts, plan, removal, variants
 from labs.clusters.contexts.inspection import Facts, Node, pod_networks
 from labs.clusters.contexts.plan import ClusterPlan, Options, Plan
+from labs.telemetry import load
 from tests.unit.clusters.fake_api import FakeApi
 
 UP = ["up", "--backend", "contexts", "--app", "team-app", "--gpu", "team-gpu"]
@@ -84,7 +85,7 @@ def test_the_plan_is_shown_and_no_is_an_answer(team: Team, state: Path) -> None:
     with pytest.raises(errors.UsageError, match="nothing was changed"):
         Contexts(Options({"app": "team-app", "gpu": "team-gpu"}), no).up(Silent())
     assert "namespaces shop, ml, monitoring" in shown[0]
-    assert "namespaces ml, gpu-system, monitoring" in shown[0]
+    assert "namespaces ml, gpu-system, monitoring, shop" in shown[0]
     assert "labels nvidia.com/gpu.… on node g1" in shown[0]
     assert "linkerd-multicluster" in shown[0] and config.LAB_IMAGE in shown[0]
     assert not state.exists()
@@ -158,7 +159,7 @@ def test_both_contexts_lead_to_one_cluster(team: Team, state: Path, capsys: pyte
     assert "team-app and team-gpu lead to the same one" in refused(capsys, state, UP)
 
 
-@pytest.mark.parametrize("taken", ["ml", "linkerd"])
+@pytest.mark.parametrize("taken", ["ml", "linkerd", "shop", "cost"])
 def test_a_namespace_that_is_somebody_elses(team: Team, state: Path, capsys: pytest.CaptureFixture[str], taken: str) -> None:
     team[1].answers["/api/v1/namespaces"]["items"].append({"metadata": {"name": taken}})
     assert f"context team-gpu has the namespace {taken} already" in refused(capsys, state, UP)
@@ -404,3 +405,11 @@ def test_another_cluster_under_the_same_name_is_left_alone() -> None:
     with pytest.raises(errors.LabError, match="found another one"):
         removed(cluster)
     assert cluster.deleted == []
+
+
+def test_every_namespace_that_the_notebooks_make_is_known() -> None:
+    """Or it would be another's that the lab labels, and removes."""
+    found = [row for path in config.MANIFESTS.rglob("*.yaml") for row in yaml.safe_load_all(path.read_text())]
+    made = {row["metadata"]["name"] for row in found if isinstance(row, dict) and row.get("kind") == "Namespace"}
+    assert made | {load.NAMESPACE} == {*plan.NAMESPACES["app"], *plan.NAMESPACES["gpu"], *plan.LATER_NAMESPACES}
+    assert all(load.NAMESPACE in names for names in plan.NAMESPACES.values())
