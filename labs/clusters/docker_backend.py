@@ -234,15 +234,19 @@ class DockerBackend(ABC):
         for archive in images.preloaded():
             progress.note(archive.stem)
             self._import(archive, held)
-        self.load(images.present([name for name in images.workload_images() if not images.archive(name).exists()]), progress)
+        names = images.present([name for name in images.workload_images() if not images.archive(name).exists()])
+        self._load(names, held, progress)
 
     def load(self, names: Sequence[str], progress: Progress) -> None:
         """Load images of the engine into the nodes of both clusters that have none of that name and content."""
+        self._load(names, self.held(), progress)
+
+    def _load(self, names: Sequence[str], held: Mapping[str, set[tuple[str, str]]], progress: Progress) -> None:
         progress.note(", ".join(names))
         with tempfile.TemporaryDirectory() as folder:
             archive = Path(folder) / "images.tar"
             images.save(names, archive, docker.engine())
-            self._import(archive, self.held())
+            self._import(archive, held)
 
     def held(self) -> dict[str, set[tuple[str, str]]]:
         """The images that every node of a cluster has, by cluster."""
