@@ -8,20 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labs.lab import Lab
+    from labs.course.notebook_lab import NotebookLab
 
-__version__ = "0.1.0"
-__all__ = ["__version__", "open"]
+__all__ = ["open"]
 
 
-def open() -> Lab:
+def open() -> NotebookLab:
     """Find the running lab of this checkout and return it.
 
-    Sets ``KUBECONFIG`` and puts ``.lab/bin`` first on ``PATH`` for the ``%%bash`` cells that follow.
+    Sets ``KUBECONFIG`` and puts ``.lab/bin`` first on ``PATH`` for the ``%%bash`` cells that follow. If an earlier kernel was
+    interrupted, a step named "Recover" says what it undid.
 
     Raises:
         labs.errors.NotRunning: no lab is up; ``.fix`` says what to type.
     """
-    from labs.lab import Lab
+    from labs.course.notebook_lab import open_lab
 
-    return Lab.open()
+    return open_lab()

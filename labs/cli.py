@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
+from pathlib import Path
 
 import click
 
-from labs import errors
+from labs import config, errors
+from labs.wire import loopback, open_files
 
 VERBS = {
-    "doctor": ("labs.setup.commands", "Look whether this machine is ready; nothing is changed."),
-    "image": ("labs.setup.commands", "Build the image of the lab's programs, for this machine or a registry."),
-    "tools": ("labs.setup.commands", "Fetch the pinned command-line programs into .lab/bin."),
-    "start": ("labs.course.commands", "Open JupyterLab on the notebooks (loopback only, token kept)."),
-    "run": ("labs.course.commands", "Run the whole workshop headless and write report/index.html."),
-    "goto": ("labs.course.commands", "Catch up: run the steps of every notebook before NN."),
-    "check": ("labs.course.commands", "Look whether a notebook's steps were really done."),
-    "up": ("labs.clusters.commands", "Bring both clusters up."),
-    "stop": ("labs.clusters.commands", "Stop the clusters; 'lab up' continues where they were."),
-    "down": ("labs.clusters.commands", "Remove the lab; the cache and the notebooks stay."),
-    "status": ("labs.clusters.commands", "What runs, and how it fares."),
+    "doctor": ("labs.setup.commands", "Check whether this machine can run the lab. Changes nothing."),
+    "image": ("labs.setup.commands", "Build the container image of the lab's programs."),
+    "tools": ("labs.setup.commands", "Download the pinned command-line tools into .lab/bin."),
+    "start": ("labs.course.commands", "Open JupyterLab on the notebooks, and resume clusters that were stopped."),
+    "stop": ("labs.course.commands", "Stop JupyterLab and the clusters; 'lab start' resumes them."),
+    "run": ("labs.course.commands", "Run all notebooks without a browser and write report/index.html."),
+    "goto": ("labs.course.commands", "Catch up: run the steps of all notebooks before NN."),
+    "check": ("labs.course.commands", "Check that the steps of a notebook took effect."),
+    "up": ("labs.clusters.commands", "Create and start the clusters, or add one to a running lab."),
+    "down": ("labs.clusters.commands", "Remove the lab. The cache and your notebooks stay."),
+    "status": ("labs.clusters.commands", "Show what is running and in what state."),
+    "node": ("labs.clusters.node_commands", "List, add and remove nodes of the clusters."),
     "logs": ("labs.clusters.commands", "Show the log of one of the lab's processes."),
-    "url": ("labs.clusters.commands", "A URL this machine can open for a Service."),
-    "gpu": ("labs.faults.gpu_commands", "The simulated GPUs: list, show, and faults of a card."),
-    "fault": ("labs.faults.commands", "Failures on demand: list, show, inject, heal."),
-    "reset": ("labs.clusters.commands", "Begin afresh: remove the lab and bring it up again."),
-    "parity": ("labs.parity.commands", "Ask this lab what a real Linkerd and a real kubelet were asked, and compare."),
-    "bench": ("labs.course.bench", "Measure a fresh lab: time up, idle cost, the way of a question, time down."),
-    "preload": ("labs.setup.preload.commands", "Everything a lab would fetch, in one file: for rooms without a network."),
-    "build": ("labs.clusters.commands", "Get the embedded backend's programs (downloaded or compiled) into the cache."),
+    "url": ("labs.clusters.commands", "Print a URL for a Service that you can open on this machine."),
+    "gpu": ("labs.faults.gpu_commands", "List the simulated GPUs; break and repair them."),
+    "fault": ("labs.faults.commands", "List, show, inject and heal failures."),
+    "reset": ("labs.clusters.commands", "Start over: remove the lab and create it again."),
+    "preload": ("labs.setup.preload.commands", "Pack all that the lab downloads into one file, for a room without a network."),
+    "build": ("labs.clusters.commands", "Compile or download the programs of the embedded backend."),
 }
 """Verb → module that has a click command of that name, and its one line of help."""
 
 INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended."""
+NOT_READ = 141
+"""What a shell reports for a program whose reader went away (``lab fault list | head -1``)."""
 
 
 class Verbs(click.Group):
@@ -46,11 +51,26 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        return getattr(importlib.import_module(VERBS[name][0]), name)
+        require_checkout()
+        command: click.Command = getattr(importlib.import_module(VERBS[name][0]), name)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+
+def require_checkout() -> None:
+    """Refuse to work without what no package brings: manifests, notebooks, and a place for ``.lab``.
+
+    Raises:
+        MachineError: ``labs`` was installed by itself (``pip install .``).
+    """
+    if not config.CLUSTERS.is_dir():
+        message = f"expected the folder clusters/ of a checkout beside {Path(config.__file__).parent}; found only the package"
+        raise errors.MachineError(
+            message, fix="clone the repository and run ./scripts/lab there, or: pip install --editable CHECKOUT"
+        )
 
 
 @click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,22 +80,52 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; exit code 0 done, 1 failed (the message says what to type next), 2 wrong usage, 130 interrupted."""
+    loopback.exempt_environment()
+    open_files.raise_limit()
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
-    """Run ``lab ARGUMENTS`` and return its exit code; errors go to stderr."""
+def run(arguments: list[str], command: click.Command = cli, name: str = "lab") -> int:
+    """Run ``NAME ARGUMENTS`` and return its exit code; errors go to stderr. The project's other tools end as ``lab`` does."""
     try:
-        return cli.main(arguments, prog_name="lab", standalone_mode=False) or 0
+        try:
+            return command.main(arguments, prog_name=name, standalone_mode=False) or 0
+        finally:
+            _flush()
     except errors.LabError as error:
-        click.echo(f"lab: {error}", err=True)
+        click.echo(f"{name}: {error}", err=True)
         return error.exit_code
+    except BrokenPipeError:
+        return NOT_READ
+    except OSError as error:
+        if (known := errors.of_this_machine(error)) is None:
+            raise
+        _drop_output()
+        click.echo(f"{name}: {known}", err=True)
+        return known.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lab: interrupted", err=True)
+        click.echo(f"{name}: interrupted", err=True)
         return INTERRUPTED
+
+
+def _flush() -> None:
+    """Write what is still buffered, while an error can be reported."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+        raise
+
+
+def _drop_output() -> None:
+    """What could not be written is not tried again when the program ends."""
+    with contextlib.suppress(OSError, ValueError):  # a test's output has no file descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

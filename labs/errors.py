@@ -13,13 +13,15 @@ Each says what was expected, what was found, and (``.fix``) what to type next::
     │   └── UnsupportedPlatform   this backend does not work on this machine
     ├── NotRunning            no lab is up in this checkout
     ├── OtherLabRunning       another checkout's lab runs on this machine
+    ├── OldLayout             another version made this checkout's lab, or its record is damaged
     ├── BundleError           an offline bundle is damaged, or made for another machine or version
     ├── BuildError            compiling or verifying the embedded programs failed
-    ├── DownloadError         a published file cannot be had
+    ├── DownloadError         a published file is not available
     │   ├── SiteUnreachable       its site does not answer, or not to the end
     │   └── ChecksumMismatch      it is not what its project published
     ├── StepFailed            a named step of bring-up or tear-down failed
     ├── CommandFailed         a program the lab ran exited with an error
+    ├── Taken                 something else holds what a step needs
     ├── TimedOut              something did not become true in time
     ├── NotFound              a name that should exist does not (``.known`` lists those that do)
     ├── QueryError            PromQL that Prometheus refused
@@ -28,6 +30,7 @@ Each says what was expected, what was found, and (``.fix``) what to type next::
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 
@@ -79,6 +82,18 @@ class UnsupportedPlatform(MachineError):
     """This backend does not work on this machine."""
 
 
+def of_this_machine(error: OSError) -> MachineError | None:
+    """``error`` as one of the machine's, if it is: a full or read-only disk, a file of somebody else's, too many open files."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"no space is left on the disk{where}", fix="free some space, then the same command again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return MachineError(f"{error.strerror}{where}", fix="lab doctor (it says which files belong to another user)")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return MachineError(f"{error.strerror}{where}", fix="lab doctor (it says how many files may be open)")
+    return None
+
+
 class NotRunning(LabError):
     """No lab is up in this checkout."""
 
@@ -87,12 +102,16 @@ class OtherLabRunning(LabError):
     """Another checkout's lab runs on this machine."""
 
 
+class OldLayout(LabError):
+    """Another version of this program made this checkout's lab, or its record is damaged: only ``lab down`` understands it."""
+
+
 class BuildError(LabError):
     """Compiling or verifying the embedded programs failed."""
 
 
 class DownloadError(LabError):
-    """A published file cannot be had."""
+    """A published file is not available."""
 
 
 class SiteUnreachable(DownloadError):
@@ -123,6 +142,10 @@ class CommandFailed(LabError):
         self.command = list(command)
         self.returncode = returncode
         self.output = output
+
+
+class Taken(LabError):
+    """Something else holds what a step needs; nothing was changed."""
 
 
 class TimedOut(LabError):

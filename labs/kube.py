@@ -22,8 +22,9 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient, Resource
 from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError, ResourceNotFoundError
 
-from labs import config
 from labs.errors import CommandFailed, LabError, NotFound, NotRunning, TimedOut, UsageError
+from labs.paths import Paths
+from labs.wire import loopback
 
 ApiClient = kubernetes.client.ApiClient
 Object = dict[str, Any]
@@ -47,14 +48,18 @@ KINDS = {
 """Kinds that need no group and version in front."""
 
 
-def connect(context: str, kubeconfig: Path = config.KUBECONFIG) -> ApiClient:
-    """A client of the cluster that ``context`` names.
+def connect(context: str, kubeconfig: Path | None = None) -> ApiClient:
+    """A client of the cluster that ``context`` names, in the kubeconfig of this lab if none is given.
 
     Raises:
         NotRunning: there is no kubeconfig, or it does not know the context.
     """
+    kubeconfig = kubeconfig or Paths.current().kubeconfig
     try:
-        return kubernetes.config.new_client_from_config(config_file=str(kubeconfig), context=context)
+        configuration = kubernetes.client.Configuration()
+        kubernetes.config.load_kube_config(str(kubeconfig), context, client_configuration=configuration)
+        configuration.no_proxy = loopback.exempt(configuration.no_proxy or "")
+        return ApiClient(configuration)
     except kubernetes.config.ConfigException as error:
         raise NotRunning(f"no cluster {context!r} in {kubeconfig}: {error}", fix="lab up") from error
 
@@ -246,7 +251,7 @@ def deleted(found: Object | None) -> str | None:
 def _dynamic(api: ApiClient) -> DynamicClient:
     # The library's default is a file in /tmp that another checkout's cluster at the same address would share.
     name = re.sub(r"\W+", "-", api.configuration.host.partition("//")[2])
-    return DynamicClient(api, cache_file=str(config.STATE / f"discovery-{name}.json"))
+    return DynamicClient(api, cache_file=str(Paths.current().state / f"discovery-{name}.json"))
 
 
 def _resource(api: ApiClient, kind: str) -> Resource:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from labs import config, download, errors
+from labs.paths import cache_dir
 
 MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 """What the system calls the processor → what releases call it."""
@@ -59,7 +60,7 @@ class Asset:
     @property
     def cached(self) -> Path:
         """Where the lab keeps it, once it was fetched."""
-        return config.cache_dir() / "tools" / f"{self.program}-{self.version}-{self.platform}"
+        return cache_dir() / "tools" / f"{self.program}-{self.version}-{self.platform}"
 
     def published_sha256(self, timeout: float = download.SILENCE) -> str:
         """The checksum that stands beside the file on its site; ``timeout`` in seconds."""

@@ -1,4 +1,4 @@
-"""Running commands, with a bound on time and an error that says what was run."""
+"""Run commands with a timeout, and with errors that name the command."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ import sh
 from labs import errors
 
 END_TIMEOUT = 10.0
-"""Seconds for a program to end once it was told to."""
+"""Seconds a program may take to end after SIGTERM."""
 PLAIN = {"_tty_out": False}
-"""A pipe, not the terminal that ``sh`` gives by default: programs that see one draw spinners and colours into what they write."""
+"""Use a pipe instead of ``sh``'s default terminal: on a terminal, programs write spinners and colours into their output."""
+
+LENIENT = {"_decode_errors": "replace"}
+"""A tool may write in another encoding: its output then has replacement characters, and no traceback hides its message."""
 
 
 def run(
@@ -43,6 +46,7 @@ def run(
         "_in": input or "",
         "_encoding": "utf-8",
         **PLAIN,
+        **LENIENT,
     }
     if cwd is not None:
         options["_cwd"] = str(cwd)
@@ -118,6 +122,37 @@ def run_together(
     return {name: str(process) for name, process in running.items()}
 
 
+class Background:
+    """A program that runs in the background and passes every line it prints to ``on_line``, its error output included."""
+
+    def __init__(self, command: Sequence[str], on_line: Callable[[str], None]) -> None:
+        self._command = list(command)
+        self._process = _start(command, on_line, None)
+
+    @property
+    def is_running(self) -> bool:
+        return bool(self._process.is_alive())
+
+    def wait(self, timeout: float) -> None:
+        """Wait for its end; ``timeout`` in seconds.
+
+        Raises:
+            TimedOut: it still runs.
+            CommandFailed: it failed; the error contains what it printed.
+        """
+        if not _ends_before(time.monotonic() + timeout, self._process):
+            raise errors.TimedOut(f"{' '.join(self._command)!r} took longer than {timeout:.0f} s", fix="lab status")
+        try:
+            self._process.wait()
+        except sh.ErrorReturnCode as error:
+            raise errors.CommandFailed(self._command, error.exit_code, error.stdout.decode(errors="replace")) from error
+
+    def end(self) -> None:
+        """End it now; harmless if it has already ended."""
+        if self.is_running:
+            _end([self._process])
+
+
 def _ends_before(deadline: float, process: Any) -> bool:
     """Whether it ends before ``deadline`` (of ``time.monotonic``).
 
@@ -141,5 +176,13 @@ def _end(running: Iterable[Any]) -> None:
 
 def _start(command: Sequence[str], on_line: Callable[[str], None], env: Mapping[str, str] | None) -> Any:
     program, *args = command
-    options: dict[str, Any] = {"_bg": True, "_bg_exc": False, "_tee": True, "_err_to_out": True, "_encoding": "utf-8", **PLAIN}
+    options: dict[str, Any] = {
+        "_bg": True,
+        "_bg_exc": False,
+        "_tee": True,
+        "_err_to_out": True,
+        "_encoding": "utf-8",
+        **PLAIN,
+        **LENIENT,
+    }
     return sh.Command(program)(*args, _out=on_line, _env=os.environ | dict(env or {}), **options)

@@ -1,4 +1,4 @@
-"""Bring-up and tear-down as lists of named steps that share one context."""
+"""Bring-up and tear-down as lists of named steps."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from labs import errors
 
 
 class Progress(Protocol):
-    """Where a running step reports what it is doing."""
+    """Receives the progress of a running step."""
 
     def begin(self, title: str) -> None:
-        """A step of this title starts."""
+        """A step with this title starts."""
 
     def note(self, text: str) -> None:
-        """What the step does at this moment; called at least every few seconds."""
+        """What the step is doing now; called at least every few seconds."""
 
     def advance(self, share: float, text: str) -> None:
-        """Like ``note``, for a step that knows how far it is: ``share`` between 0 and 1."""
+        """Like ``note``, for a step that knows its progress: ``share`` is between 0 and 1."""
 
     def end(self, seconds: float, failure: str | None = None) -> None:
-        """It ended, ``seconds`` after it started, well or with a failure."""
+        """The step ended after ``seconds``; ``failure`` is None if it succeeded."""
 
 
 class Step(Protocol):
-    """One named step. ``undo`` removes what a failed or interrupted ``run`` made."""
+    """One named step. ``undo`` removes what a failed or interrupted ``run`` created."""
 
     @property
     def title(self) -> str: ...
@@ -80,6 +80,8 @@ def _run_one(step: Step, progress: Progress) -> None:
         raise
     except (OSError, ValueError, RuntimeError) as error:
         progress.end(time.monotonic() - started, str(error))
+        if isinstance(error, OSError) and (known := errors.of_this_machine(error)):
+            raise known from error
         raise errors.StepFailed(step.title, f"{type(error).__name__}: {error}", fix="lab status; lab logs") from error
     except KeyboardInterrupt:
         progress.end(time.monotonic() - started, "interrupted")

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
-import psutil
 import pytest
 from hypothesis import settings
 
-from labs import config
 from labs.clusters.base import Cluster
 from labs.embedded import control
+from tests.support.lab import Kubectl, lab_command, new_namespace
 
 # A loaded machine is slow, not wrong.
 settings.register_profile("lab", deadline=None)
@@ -35,43 +29,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # As in a pod: the environment's programs (envoy) are found although nobody has activated it.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
-Kubectl = Callable[..., str]
-Found = TypeVar("Found")
-
-
-def lab_command(*args: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run the ``lab`` command of this checkout."""
-    command = [sys.executable, "-m", "labs.cli", *args]
-    return subprocess.run(command, cwd=config.ROOT, capture_output=True, text=True, timeout=timeout, check=False)
-
-
-def eventually(look: Callable[[], Found], seconds: float = 30, *, holds: Callable[[Found], Any] = bool) -> Found:
-    """What ``look()`` finds as soon as that ``holds``; fails after so many seconds with what was found last."""
-    deadline = time.monotonic() + seconds
-    while not holds(found := look()):
-        assert time.monotonic() < deadline, f"after {seconds:g} s still {found!r}"
-        time.sleep(0.25)
-    return found
-
-
-def processes_of(pod: dict[str, Any], container: str) -> list[psutil.Process]:
-    """The processes of a container on this machine, the oldest first: by the root folder that each got as a variable."""
-    root = f"/pods/{pod['metadata']['uid']}/containers/{container}/root"
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("CONTAINER_ROOT", "").endswith(root):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return sorted(found, key=lambda process: process.create_time())
-
 
 @pytest.fixture(scope="session")
 def lab_up() -> Iterator[None]:
     """The lab of this checkout runs: one that was up stays up afterwards, else it goes down again."""
     found = control.identity()
-    control.refuse_other(found)
+    control.refuse_other()
     result = lab_command("up", "--backend", "embedded")
     assert result.returncode == 0, result.stderr
     yield
@@ -87,19 +50,6 @@ def kubectl(lab_up: None) -> Kubectl:
         return Cluster(context).kubectl(*args, input=input, timeout=timeout)
 
     return run
-
-
-@contextlib.contextmanager
-def new_namespace(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace in the app cluster for the length of a block."""
-    name = f"test-{secrets.token_hex(3)}"
-    kubectl("app", "create", "namespace", name)
-    # Pods are refused until the controller has made the namespace's service account.
-    kubectl("app", "wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout=20s")
-    try:
-        yield name
-    finally:
-        kubectl("app", "delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture

@@ -1,63 +1,79 @@
-"""Which backend this checkout uses: chosen once by ``lab up``, read from ``.lab/backend`` by every later command."""
+"""Which backend this checkout uses: chosen once by ``lab up``, read from ``.lab/lab.json`` by every later command."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from labs import config, errors
-from labs.clusters import docker, programs
+import click
+
+from labs import errors, record
+from labs.clusters import programs
 from labs.clusters.base import Backend
 from labs.clusters.contexts import Contexts
+from labs.clusters.contexts.options import OPTIONS as CONTEXTS_OPTIONS
+from labs.clusters.docker import engine
+from labs.clusters.docker.backend import k3d, kind
 from labs.clusters.embedded import Embedded
-from labs.clusters.k3d import K3d
-from labs.clusters.kind import Kind
 
-BACKENDS: dict[str, Callable[[], Backend]] = {"kind": Kind, "k3d": K3d, "contexts": Contexts, "embedded": Embedded}
-CHOICE = config.STATE / "backend"
+BACKENDS: dict[str, Callable[..., Backend]] = {
+    "kind": kind,
+    "k3d": k3d,
+    "contexts": Contexts.from_options,
+    "embedded": Embedded,
+}
+"""Each takes the values of its options, under their names."""
+OPTIONS: Mapping[str, Sequence[click.Option]] = {"contexts": CONTEXTS_OPTIONS}
+"""What a backend adds to the options of ``lab up``."""
 
 
-def choose(wanted: str = "auto") -> tuple[Backend, str]:
-    """The backend to bring up, and why it is this one.
+def choose(wanted: str = "auto", **options: Any) -> tuple[Backend, str]:
+    """The backend to bring up, and why it is this one; ``options`` are those of the backend that were given.
 
     Raises:
-        UsageError: this checkout's lab was brought up on another backend.
+        UsageError: this checkout's lab was brought up on another backend, or the options are not this backend's.
     """
-    stored = CHOICE.read_text().strip() if CHOICE.exists() else None
-    if stored and wanted not in ("auto", stored):
-        raise errors.UsageError(f"this checkout's lab uses the backend {stored}, not {wanted}", fix="lab down, then lab up again")
-    if stored:
-        return BACKENDS[stored](), "this checkout's lab uses it"
-    if wanted != "auto":
-        return BACKENDS[wanted](), "you asked for it"
-    return automatic()
+    name, reason = _choose_name(wanted)
+    known = {option.name for option in OPTIONS.get(name, ())}
+    foreign = [f"--{given.replace('_', '-')}" for given in options if given not in known]
+    if foreign:
+        raise errors.UsageError(f"the backend {name} has no option {', '.join(foreign)}", fix="lab up --help")
+    return BACKENDS[name](**options), reason
 
 
-def automatic() -> tuple[Backend, str]:
+def _choose_name(wanted: str) -> tuple[str, str]:
+    known = record.read()
+    if known and wanted not in ("auto", known.backend):
+        raise errors.UsageError(
+            f"this checkout's lab uses the backend {known.backend}, not {wanted}", fix="lab down, then lab up again"
+        )
+    if known:
+        return known.backend, "this checkout's lab uses it"
+    return automatic() if wanted == "auto" else (wanted, "you asked for it")
+
+
+def automatic() -> tuple[str, str]:
     """kind where a Docker engine answers, else k3d, else the embedded one; and why."""
     try:
-        docker.engine()
+        engine.engine()
     except errors.EngineUnusable as error:
-        return Embedded(), error.message
-    for backend in (Kind, K3d):
-        if programs.find(backend.name):
-            return backend(), f"a Docker engine answers, and there is {backend.name}"
-    return Embedded(), "a Docker engine answers, but there is neither kind nor k3d: lab tools kind"
+        return "embedded", error.message
+    for tool in ("kind", "k3d"):
+        if programs.find(tool):
+            return tool, f"a Docker engine answers, and there is {tool}"
+    return "embedded", "a Docker engine answers, but there is neither kind nor k3d: lab tools kind"
 
 
 def current() -> Backend:
-    """The backend of this checkout's lab; the embedded one where nothing was brought up yet."""
-    return choose()[0] if CHOICE.exists() else Embedded()
+    """The backend of this checkout's lab; the embedded one where nothing was brought up yet.
+
+    Raises:
+        OldLayout: another version brought it up.
+    """
+    known = record.read()
+    return BACKENDS[known.backend if known else "embedded"]()
 
 
-def remember(backend: Backend) -> None:
-    """Store the choice: before anything is made, so that ``lab down`` finds what an interrupted ``up`` left."""
-    CHOICE.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    CHOICE.write_text(backend.name)
-
-
-def forget() -> None:
-    """Take the choice back, after an ``up`` that made nothing."""
-    CHOICE.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not empty: the tools that were fetched stay
-        CHOICE.parent.rmdir()
+def to_remove() -> Backend:
+    """The backend of this checkout's lab, whichever version brought it up: enough to remove it."""
+    return BACKENDS[record.backend() or "embedded"]()

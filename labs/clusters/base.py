@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from labs import config, errors, shell
+from labs.paths import Paths
 from labs.steps import Progress, Step
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from labs.clusters.nodes import Nodes
     from labs.kube import ApiClient
 
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
@@ -45,11 +47,18 @@ class Cluster:
         Raises:
             CommandFailed: with kubectl's own words.
         """
-        program = str(config.BIN / "kubectl")
-        if not config.KUBECONFIG.exists():
+        return shell.run(self.kubectl_command(*args), input=input, timeout=timeout)
+
+    def kubectl_command(self, *args: str) -> list[str]:
+        """The command line of kubectl against this cluster.
+
+        Raises:
+            NotRunning: no lab is up.
+        """
+        paths = Paths.current()
+        if not paths.kubeconfig.exists():
             raise errors.NotRunning("no lab is up in this checkout", fix="lab up")
-        command = [program, f"--kubeconfig={config.KUBECONFIG}", f"--context={self.context}", *args]
-        return shell.run(command, input=input, timeout=timeout)
+        return [str(paths.bin / "kubectl"), f"--kubeconfig={paths.kubeconfig}", f"--context={self.context}", *args]
 
     def run_program(self, workload: str, *words: str, timeout: float = 60) -> str:
         """Run one of ``labs.pods`` in a pod of ``NAMESPACE/DEPLOYMENT``, with its identity in the mesh; what it printed.
@@ -61,6 +70,16 @@ class Cluster:
         namespace, name = namespace_and_name(workload)
         program = ("python", "-m", "labs.pods", *words)
         return self.kubectl("exec", "--namespace", namespace, f"deploy/{name}", "--", *program, timeout=timeout)
+
+    def start_program(self, workload: str, *words: str, on_line: Callable[[str], None]) -> shell.Background:
+        """``run_program`` in the background; ``on_line`` gets every line the program prints.
+
+        Raises:
+            UsageError: ``workload`` is not of that form.
+        """
+        namespace, name = namespace_and_name(workload)
+        program = ("python", "-m", "labs.pods", *words)
+        return shell.Background(self.kubectl_command("exec", "--namespace", namespace, f"deploy/{name}", "--", *program), on_line)
 
     def apply(self, path: str | Path) -> str:
         """``kubectl apply`` of a kustomize folder, a folder of manifests or a file; a relative path is below the checkout."""
@@ -144,23 +163,36 @@ class Capabilities:
     """Pods are containers with file systems and namespaces of their own."""
     real_linkerd: bool
     """The mesh is Linkerd, not the stand-in."""
-    netem: bool
-    """Delay and loss can be put on a link."""
-    network_policy: bool
-    """NetworkPolicy objects are enforced."""
-    node_processes: bool
-    """A node is a process of this machine: killing it is a node failure."""
+
+
+class ImageLoader(Protocol):
+    """Gets images into nodes."""
+
+    def load(self, names: Sequence[str], progress: Progress) -> None:
+        """Load images of the engine into all nodes of the clusters that have a node without them."""
+        ...
+
+
+def no_loader(backend: str) -> errors.UsageError:
+    """The error of a backend whose nodes take no images from this machine."""
+    return errors.UsageError(f"the backend {backend} takes no images from this machine", fix="lab image build")
 
 
 class Backend(Protocol):
     """A way to have the lab's clusters.
 
-    ``up`` leaves ``.lab/kubeconfig`` with a context per cluster, ``.lab/bin/kubectl``, and a kustomize folder per cluster,
-    ``.lab/manifests/prometheus-CLUSTER``.
+    ``up`` leaves ``.lab/lab.json`` (``labs.record``), ``.lab/kubeconfig`` with a context per cluster, ``.lab/bin/kubectl``, and
+    the manifests that ``labs.manifests`` describes. A backend that needs options of its own for that adds them to
+    ``backends.OPTIONS`` and takes their values when it is made.
     """
 
     name: str
     can: Capabilities
+
+    @property
+    def nodes(self) -> Nodes:
+        """The nodes of all clusters, and what this backend can do to them."""
+        ...
 
     def clusters(self) -> dict[str, Cluster]:
         """The clusters by name."""
@@ -170,20 +202,27 @@ class Backend(Protocol):
         """Have on this machine what ``up`` needs and may take minutes (programs, images); changes no cluster."""
         ...
 
-    def steps(self, timeout: float) -> list[Step]:
-        """What ``up`` does, in order; ``timeout`` in seconds bounds each wait."""
+    def steps(self, timeout: float, clusters: Sequence[str] = ()) -> list[Step]:
+        """What ``up`` does for a lab that does not run, in order; ``timeout`` in seconds bounds each wait."""
         ...
 
-    def up(self, progress: Progress, *, keep: bool = False, timeout: float = 120) -> None:
-        """Bring the clusters up; harmless when they are. With ``keep``, a failed step's leftovers stay."""
+    def up(self, progress: Progress, *, clusters: Sequence[str] = (), keep: bool = False, timeout: float = 120) -> None:
+        """Bring the lab up, with ``clusters`` beside those that it has; harmless if they are up.
+
+        With ``keep``, a failed step's leftovers stay. A failure never takes down what ran before.
+        """
         ...
 
     def stop(self) -> None:
         """Stop the clusters; their state stays for the next ``up``."""
         ...
 
-    def down(self) -> None:
-        """Remove the clusters and all they left."""
+    def down(self, clusters: Sequence[str] = ()) -> None:
+        """Remove the lab with all it left; with ``clusters`` only those, from a lab that runs.
+
+        Raises:
+            NotFound, UsageError, NotRunning: a cluster is not there or is needed (see ``membership``); nothing was changed.
+        """
         ...
 
     def status(self) -> dict[str, Any]:
@@ -192,6 +231,14 @@ class Backend(Protocol):
 
     def api_server(self, cluster: str) -> str:
         """The URL at which pods of the other clusters reach this cluster's API server."""
+        ...
+
+    def loader(self) -> ImageLoader:
+        """What loads images of this machine's Docker engine into the nodes.
+
+        Raises:
+            UsageError: the nodes take none from there.
+        """
         ...
 
     def service_url(self, cluster: str, namespace: str, service: str, port: int | str | None = None) -> str:

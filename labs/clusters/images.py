@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labs import config, errors
-from labs.clusters import docker
-from labs.clusters.docker import Engine
+from labs.clusters.docker import engine
+from labs.clusters.docker.engine import Engine, docker
+from labs.paths import cache_dir
 from labs.steps import Progress
 
 LAB_IMAGE = config.LAB_IMAGE
@@ -36,12 +37,12 @@ def workload_images() -> list[str]:
 
 def archive(name: str) -> Path:
     """Where an offline bundle puts an image that only the nodes need: straight into them, never into the engine."""
-    return config.cache_dir() / "images" / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.tar"
+    return cache_dir() / "images" / f"{re.sub(r'[^A-Za-z0-9.]+', '-', name)}.tar"
 
 
 def preloaded() -> list[Path]:
     """The archives that ``lab preload load`` left for the nodes."""
-    return sorted((config.cache_dir() / "images").glob("*.tar"))
+    return sorted((cache_dir() / "images").glob("*.tar"))
 
 
 def node_images(tool: str) -> list[str]:
@@ -76,7 +77,7 @@ def build(base: str | None = None, push: str | None = None) -> str:
         BuildError: with the end of what docker said.
     """
     try:
-        docker.docker(*build_command(base, push), timeout=BUILD_TIMEOUT)
+        docker(*build_command(base, push), timeout=BUILD_TIMEOUT)
     except errors.CommandFailed as error:
         raise errors.BuildError(
             f"the image {LAB_IMAGE} could not be built: {error.output.strip()[-1500:]}", fix=_build_fix(error.output, push)
@@ -95,7 +96,7 @@ def _build_fix(said: str, push: str | None) -> str:
 
 def ensure_lab_image() -> None:
     """Build the lab's image if the engine does not have it."""
-    if not docker.has_image(LAB_IMAGE):
+    if not engine.has_image(LAB_IMAGE):
         build()
 
 
@@ -105,20 +106,29 @@ def ensure_engine_images(tool: str, progress: Progress) -> None:
     The tool would pull it as well, but without a word on how long that takes, and inside the time that creating a cluster has.
 
     Raises:
-        StepFailed: it could not be had.
+        StepFailed: it is not available.
     """
     for name in engine_images(tool):
         if not present([name, name.partition("@")[0]]):
             progress.note(f"pulling {name.partition('@')[0]}")
             try:
-                pull(name, docker.engine())
+                pull(name, engine.engine())
             except errors.CommandFailed as error:
                 raise not_had(error.output) from error
 
 
-def pull(name: str, engine: Engine) -> None:
+def preloaded_node_image(tool: str) -> list[str]:
+    """The flag for a node image that came in an archive: Docker keeps its tag, not the digest by which a tool looks for it."""
+    for pinned in node_images(tool):
+        tag = pinned.partition("@")[0]
+        if not engine.has_image(pinned) and engine.has_image(tag):
+            return ["--image", tag]
+    return []
+
+
+def pull(name: str, found: Engine) -> None:
     """Have the engine pull an image for its own platform."""
-    docker.docker("image", "pull", "--quiet", "--platform", engine.platform, name, timeout=PULL_TIMEOUT)
+    docker("image", "pull", "--quiet", "--platform", found.platform, name, timeout=PULL_TIMEOUT)
 
 
 def not_had(said: str) -> errors.StepFailed:
@@ -129,17 +139,17 @@ def not_had(said: str) -> errors.StepFailed:
 
 def present(names: Sequence[str]) -> list[str]:
     """Those of ``names`` that the engine has."""
-    return [name for name in names if docker.has_image(name)]
+    return [name for name in names if engine.has_image(name)]
 
 
-def save(names: Sequence[str], archive: Path, engine: Engine) -> None:
+def save(names: Sequence[str], archive: Path, found: Engine) -> None:
     """Write images of the engine into a tar archive that containerd can import.
 
     With Docker's containerd store an image may be known for several platforms but have the content of one: an archive that says
     otherwise is refused on import ("content digest not found"), hence ``--platform`` where docker knows it.
     """
-    platform = ["--platform", engine.platform] if engine.api >= docker.SAVE_PLATFORM_API else []
-    docker.docker("image", "save", *platform, "--output", str(archive), *names, timeout=600)
+    platform = ["--platform", found.platform] if found.api >= engine.SAVE_PLATFORM_API else []
+    docker("image", "save", *platform, "--output", str(archive), *names, timeout=600)
 
 
 def archived(archive: Path) -> set[tuple[str, str]]:
@@ -155,7 +165,7 @@ def archived(archive: Path) -> set[tuple[str, str]]:
 
 def held(node: str) -> set[tuple[str, str]]:
     """(name, id) of each image that the node container ``node`` has."""
-    rows = json.loads(docker.docker("exec", node, "crictl", "images", "--output=json"))["images"]
+    rows = json.loads(docker("exec", node, "crictl", "images", "--output=json"))["images"]
     return {(tag, _id(row["id"])) for row in rows for tag in row["repoTags"]}
 
 

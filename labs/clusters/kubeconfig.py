@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from labs import config
+from labs.paths import Paths
+from labs.wire.replace_file import write_private
 
 
 def merge(documents: Mapping[str, str]) -> str:
@@ -34,14 +34,11 @@ def _entry(document: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
 
 def write(documents: Mapping[str, str]) -> None:
     """Write ``.lab/kubeconfig``, readable by its owner only."""
-    draft = config.KUBECONFIG.with_suffix(".draft")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(merge(documents))
-    draft.replace(config.KUBECONFIG)
+    write_private(Paths.current().kubeconfig, merge(documents))
 
 
 def contexts() -> set[str]:
     """The contexts of ``.lab/kubeconfig``; none if there is no such file."""
-    if not config.KUBECONFIG.exists():
+    if not Paths.current().kubeconfig.exists():
         return set()
-    return {row["name"] for row in yaml.safe_load(config.KUBECONFIG.read_text())["contexts"]}
+    return {row["name"] for row in yaml.safe_load(Paths.current().kubeconfig.read_text())["contexts"]}

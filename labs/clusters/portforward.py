@@ -21,8 +21,9 @@ import psutil
 
 from labs import config, errors
 from labs.clusters.base import Cluster, service_port
+from labs.paths import Paths
+from labs.wire import isolated
 
-FORWARDS = config.STATE / "forwards"
 POLL = 0.1
 RETRY = 0.5
 """Seconds before kubectl is started again: a replaced pod needs a moment to be ready."""
@@ -38,15 +39,20 @@ def url(cluster: Cluster, namespace: str, service: str, port: int | str | None =
     """
     found = json.loads(cluster.kubectl("get", "service", service, "--namespace", namespace, "--output=json"))
     number = service_port(found, port)
-    record = FORWARDS / f"{cluster.name}-{namespace}-{service}-{number}.json"
+    record = _records() / f"{cluster.name}-{namespace}-{service}-{number}.json"
     local = _local_port(record) or _open(record, cluster, namespace, service, number)
     _wait_until_it_listens(local, f"{namespace}/{service}:{number} in cluster {cluster.name}", record, timeout)
     return f"http://127.0.0.1:{local}"
 
 
+def _records() -> Path:
+    """A file per forward that is open."""
+    return Paths.current().state / "forwards"
+
+
 def close_all() -> None:
     """End every forward of this checkout; harmless if there is none."""
-    for record in FORWARDS.glob("*.json"):
+    for record in _records().glob("*.json"):
         process = _process(record)
         if process is not None:
             process.terminate()
@@ -72,14 +78,14 @@ def _process(record: Path) -> psutil.Process | None:
 
 def _open(record: Path, cluster: Cluster, namespace: str, service: str, port: int) -> int:
     local = _free_port()
-    config.LOGS.mkdir(parents=True, exist_ok=True)
-    FORWARDS.mkdir(exist_ok=True)
-    with (config.LOGS / f"forward-{record.stem}.log").open("ab") as log:
+    Paths.current().logs.mkdir(parents=True, exist_ok=True)
+    _records().mkdir(exist_ok=True)
+    with (Paths.current().logs / f"forward-{record.stem}.log").open("ab") as log:
         words = [cluster.context, namespace, f"service/{service}", f"{local}:{port}"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "labs.clusters.portforward", *words],
+            isolated.command("labs.clusters.portforward", *words, unbuffered=True),
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=config.ROOT,
-            env=os.environ | {"PYTHONPATH": str(config.ROOT)},
+            env=isolated.environment(os.environ),
         )  # fmt: skip
     record.write_text(json.dumps({"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "port": local}))
     return local
@@ -105,14 +111,14 @@ def _wait_until_it_listens(port: int, what: str, record: Path, timeout: float) -
 
 def keep(context: str, namespace: str, service: str, ports: str) -> None:
     """Run kubectl again and again, until SIGTERM or the lab's kubeconfig is gone."""
-    command = [str(config.BIN / "kubectl"), f"--kubeconfig={config.KUBECONFIG}", f"--context={context}"]
+    command = [str(Paths.current().bin / "kubectl"), f"--kubeconfig={Paths.current().kubeconfig}", f"--context={context}"]
     command += ["--namespace", namespace, "port-forward", "--address=127.0.0.1", service, ports]
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, stop)
-    while config.KUBECONFIG.exists():
+    while Paths.current().kubeconfig.exists():
         child = subprocess.Popen(command)
         try:
             child.wait()

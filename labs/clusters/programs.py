@@ -6,11 +6,12 @@ import re
 import shutil
 
 from labs import config, errors, releases, shell
+from labs.paths import Paths
 
 
 def find(program: str) -> str | None:
     """The path of ``program``: from ``.lab/bin``, from what ``lab tools`` has in the cache, from the PATH, in this order."""
-    linked = config.BIN / program
+    linked = Paths.current().bin / program
     if linked.exists():
         return str(linked)
     try:
@@ -55,4 +56,4 @@ def environment(cluster: str) -> dict[str, str]:
 
     Not one for all: kind locks the file it writes, and two at a time would fail.
     """
-    return {"KUBECONFIG": str(config.STATE / "tools" / f"{cluster}.kubeconfig")}
+    return {"KUBECONFIG": str(Paths.current().state / "tools" / f"{cluster}.kubeconfig")}

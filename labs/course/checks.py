@@ -6,7 +6,6 @@ A check looks at the cluster and never at the learner's code. The checks of note
 
 from __future__ import annotations
 
-import html
 import importlib
 import pkgutil
 import time
@@ -15,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from labs.course.mime import CHECK_MIME
+from labs.course.render import render
 from labs.errors import CheckFailed, LabError, NotFound
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Report:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {
             "text/plain": str(self),
-            "text/html": "".join(_row(result) for result in self.results),
+            "text/html": render("checks.html.j2", results=self.results),
             CHECK_MIME: [asdict(result) for result in self.results],
         }
 
@@ -152,10 +152,3 @@ def _line(result: Result) -> str:
     if result.passed:
         return f"✓ {result.id} {result.expected}"
     return f"✗ {result.id} expected: {result.expected}\n     found: {result.found}\n       try: {result.hint}"
-
-
-def _row(result: Result) -> str:
-    # A mark and a word, not a colour alone; the border is decoration.
-    mark, colour = ("✓ passed", "#009E73") if result.passed else ("✗ not yet", "#D55E00")
-    text = f"<strong>{mark}</strong> {result.id} · {html.escape(result.expected)}"
-    return f'<div style="border-left:4px solid {colour};padding:.2em .8em;margin:.2em 0">{text}</div>'

@@ -1,4 +1,4 @@
-"""The verbs of the course: ``lab start``, ``lab run``, ``lab goto``, ``lab check``."""
+"""The verbs of the course: ``lab start``, ``stop``, ``run``, ``goto``, ``check``."""
 
 from __future__ import annotations
 
@@ -10,39 +10,76 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from labs import config
+from labs import config, errors
+from labs.paths import Paths
 
 JUPYTER_SETTINGS = Path(__file__).parent / "jupyter"
 
 
 @click.command()
-@click.option("--port", default=8888, show_default=True, help="JupyterLab's port; the next free one if it is taken.")
-@click.option("--no-browser", is_flag=True, help="Print the address only.")
+@click.option("--port", default=8888, show_default=True, help="JupyterLab's port. If it is taken, the next free one.")
+@click.option("--no-browser", is_flag=True, help="Print the address without opening a browser.")
 def start(port: int, no_browser: bool) -> None:
-    """Open JupyterLab on the notebooks (loopback only, token kept)."""
+    """Open JupyterLab on the notebooks, and resume clusters that were stopped.
+
+    JupyterLab listens on 127.0.0.1 only and asks for its token.
+    """
     from labs.course.execute import kernel_environment
 
     _prepare()
+    _resume()
     options = ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={config.NOTEBOOKS}"]
     if no_browser:
         options.append("--no-browser")
     if os.geteuid() == 0:
-        # Jupyter refuses root by default; in a container or a sandbox there may be nobody else.
+        # Jupyter refuses root by default; in a container or a sandbox root may be the only user.
         options.append("--allow-root")
-    os.execvpe(sys.executable, [sys.executable, "-m", "jupyter", "lab", *options], kernel_environment() | _settings())
+    os.execvpe(sys.executable, [sys.executable, "-I", "-m", "jupyter", "lab", *options], kernel_environment() | _settings())
+
+
+def _resume() -> None:
+    """Start the clusters again if there are any; the notebooks open all the same, since they say what to do."""
+    from labs.clusters import backends
+    from labs.clusters.console import ConsoleProgress
+
+    if not Paths.current().kubeconfig.exists():
+        return
+    try:
+        backends.current().up(ConsoleProgress())
+    except errors.LabError as error:
+        click.echo(f"lab: the clusters do not run: {error}", err=True)
+
+
+@click.command()
+def stop() -> None:
+    """Stop JupyterLab and the clusters, and keep their state; 'lab start' resumes them.
+
+    A JupyterLab that this command is typed into goes on.
+    """
+    from labs.clusters import backends
+    from labs.course import servers
+
+    open_servers = servers.running()
+    try:
+        backends.current().stop()
+    except errors.NotRunning:
+        if not open_servers:
+            raise
+    for line in servers.stop_all():
+        click.echo(line, err=True)
 
 
 def _settings() -> dict[str, str]:
-    """JupyterLab as the course wants it: no question about news (it would ask on stage), long command lines wrapped."""
+    """JupyterLab's settings for the course: it does not ask about news (not on stage), and it wraps long command lines."""
     paths = [str(JUPYTER_SETTINGS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     return {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
 
 
 @click.command()
 @click.option("--until", metavar="NN", help="Stop after this notebook (the lab stays up).")
-@click.option("--keep-outputs", is_flag=True, help="Save the outputs into notebooks/ (for authors).")
+@click.option("--keep-outputs", is_flag=True, help="Save the outputs to notebooks/ (for authors).")
 def run(until: str | None, keep_outputs: bool) -> None:
-    """Run the whole workshop headless and write report/index.html."""
+    """Run all notebooks without a browser and write report/index.html."""
     from labs.clusters import backends
     from labs.course import notebooks
     from labs.course.run import run_notebooks, write_report
@@ -50,7 +87,7 @@ def run(until: str | None, keep_outputs: bool) -> None:
     chosen = notebooks.until(until)
     _prepare()
     console = Console()
-    console.print(f"Running {len(chosen)} notebooks; the first sets the clusters up", highlight=False)
+    console.print(f"Running {len(chosen)} notebooks. Notebook 01 creates the clusters.", highlight=False)
     outcomes = run_notebooks(chosen, console, keep_outputs=keep_outputs)
     write_report(outcomes, console, backend=backends.current().name)
     sys.exit(1 if any(outcome.error for outcome in outcomes) else 0)
@@ -59,7 +96,7 @@ def run(until: str | None, keep_outputs: bool) -> None:
 @click.command()
 @click.argument("number", metavar="NN")
 def goto(number: str) -> None:
-    """Catch up: run the steps of every notebook before NN."""
+    """Catch up: run the steps of all notebooks before NN."""
     from labs.course.catchup import notebooks_before, run_steps
     from labs.course.report import plain
     from labs.course.run import run_notebooks
@@ -73,14 +110,14 @@ def goto(number: str) -> None:
         console.print(plain(failed[0].error), markup=False, highlight=False)
         console.print(f"A step of notebook {failed[0].notebook.number} failed; try: lab status, then lab goto {number} again")
         sys.exit(1)
-    console.print(f"You are where notebook {number.zfill(2)} begins.", highlight=False)
+    console.print(f"Done: notebook {number.zfill(2)} can begin.", highlight=False)
 
 
 @click.command()
 @click.argument("id", metavar="NN[.k]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list of results.")
 def check(id: str, as_json: bool) -> None:
-    """Look whether a notebook's steps were really done."""
+    """Check that the steps of a notebook took effect."""
     from dataclasses import asdict
 
     import labs
@@ -94,7 +131,7 @@ def check(id: str, as_json: bool) -> None:
 
 
 def _prepare() -> None:
-    """Compile or fetch with a bar of its own what would otherwise hold up a notebook's cell for minutes."""
+    """Compile or download, with a progress bar, what would otherwise block a notebook's cell for minutes."""
     from labs.clusters import backends
     from labs.clusters.console import ConsoleProgress
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from labs import config
 from labs.course.mime import CHECK_MIME, WIDGET_MIME
 from labs.course.notebooks import Notebook
+from labs.paths import Paths
+from labs.wire import isolated, loopback
 
 CELL_TIMEOUT = 900
 """Seconds one cell may take: more than any wait inside a cell; the longest (600 s) are for images from a poor network."""
@@ -48,9 +51,23 @@ OnCell = Callable[[int, int], None]
 
 
 def kernel_environment() -> dict[str, str]:
-    """The environment a notebook's kernel gets: the lab's tools first on PATH, the lab's kubeconfig."""
-    path = os.pathsep.join([str(config.BIN), str(config.ROOT / ".venv" / "bin"), os.environ.get("PATH", "")])
-    return os.environ | {"PATH": path, "KUBECONFIG": str(config.KUBECONFIG), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    """The environment of JupyterLab and of a notebook's kernel: the lab's tools first on PATH, the lab's kubeconfig.
+
+    Nothing of the user's own Python applies, nor a kernel named ``python3`` that another environment has put on JUPYTER_PATH.
+    """
+    clean = isolated.environment(os.environ)
+    clean.pop(isolated.STREAM_ENCODING, None)
+    loopback.exempt_environment(clean)
+    path = [str(Paths.current().bin), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    jupyter = [str(Path(sys.prefix) / "share" / "jupyter"), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    return clean | {
+        "PATH": os.pathsep.join(path),
+        "KUBECONFIG": str(Paths.current().kubeconfig),
+        "JUPYTER_PATH": os.pathsep.join(jupyter),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUTF8": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
 
 
 def execute(notebook: Notebook, on_cell: OnCell = lambda _index, _count: None, *, steps_only: bool = False) -> Outcome:
@@ -66,9 +83,14 @@ def execute(notebook: Notebook, on_cell: OnCell = lambda _index, _count: None, *
     outcome = Outcome(notebook, content)
     folder = {"metadata": {"path": str(config.NOTEBOOKS)}}
     client = NotebookClient(
-        content, timeout=CELL_TIMEOUT, kernel_name="python3", resources=folder,
-        coalesce_streams=True, store_widget_state=False, extra_arguments=QUIET,
-    )  # fmt: skip
+        content,
+        timeout=CELL_TIMEOUT,
+        kernel_name="python3",
+        resources=folder,
+        coalesce_streams=True,
+        store_widget_state=False,
+        extra_arguments=QUIET,
+    )
     marks: list[float] = []
 
     async def cell_started(cell: Any, cell_index: int) -> None:

@@ -29,7 +29,8 @@ class Notebook:
 
     @cached_property
     def content(self) -> nbformat.NotebookNode:
-        return nbformat.read(self.path, as_version=4)
+        node: nbformat.NotebookNode = nbformat.read(self.path, as_version=4)
+        return node
 
     @property
     def title(self) -> str:

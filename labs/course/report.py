@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from nbconvert import HTMLExporter
 from pygments.formatters import HtmlFormatter
 
 from labs import config
 from labs.course.execute import Outcome
+from labs.course.render import render
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _IMAGE_WITHOUT_ALT = re.compile(r'<img alt="No description has been provided for this image"')
 
@@ -25,8 +24,8 @@ def write(outcomes: Sequence[Outcome], folder: Path, *, backend: str) -> Path:
     """Write the report of one run and return the page's path; an older report in ``folder`` is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / "index.html"
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True)
-    text = environment.get_template("report.html.j2").render(
+    text = render(
+        "report.html.j2",
         notebooks=[_notebook(outcome) for outcome in outcomes],
         summary=summary(outcomes),
         backend=backend,

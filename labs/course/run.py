@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from labs import config
 from labs.course import report
 from labs.course.execute import OnCell, Outcome, execute, save
 from labs.course.notebooks import Notebook
+from labs.paths import REPORT
 
 QUIET_LINE_EVERY = 5.0
 """Seconds between progress lines where the output is not a terminal (a log): never still for more than 10 s."""
@@ -41,11 +41,11 @@ def run_notebooks(
 
 def write_report(outcomes: Sequence[Outcome], console: Console, *, backend: str) -> None:
     """Write ``report/index.html`` and the executed notebooks beside it, and print the summary."""
-    for older in config.REPORT.glob("*.ipynb"):  # and nothing else: the leaderboard lies there too
+    for older in REPORT.glob("*.ipynb"):  # and nothing else: the leaderboard lies there too
         older.unlink()
-    page = report.write(outcomes, config.REPORT, backend=backend)
+    page = report.write(outcomes, REPORT, backend=backend)
     for outcome in outcomes:
-        save(outcome, config.REPORT / outcome.notebook.path.name)
+        save(outcome, REPORT / outcome.notebook.path.name)
     console.print(_table(outcomes))
     for outcome in outcomes:
         if outcome.error:

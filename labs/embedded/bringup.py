@@ -1,73 +1,48 @@
-"""What ``lab up`` does on the embedded backend, step by step."""
+"""What ``lab up`` does on the embedded backend, step by step; and what comes and goes while the lab runs: clusters and nodes."""
 
 from __future__ import annotations
 
+import json
 import os
-import secrets
-import shutil
 import signal
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
 
-from labs import config, errors
-from labs.embedded import boot, control, pki, plan, ports, programs
-from labs.embedded.certificates import write_private
+from labs import config, errors, kubectl, topology, waiting
+from labs.embedded import control, plan, ports, programs, state
+from labs.paths import Paths
+from labs.record import Record
 from labs.steps import Action, Progress, Step
+from labs.wire import isolated, loopback
 
-POLL = 0.1
+OBJECTS = config.CLUSTERS / "embedded" / "boot"
+"""Applied to every embedded cluster when it comes up."""
+NOT_READY = "node.kubernetes.io/not-ready"
+STOP_GRACE = 12.0
+"""Seconds that the supervisor gets to stop all children before it is killed."""
 
 
-def steps(timeout: float) -> list[Step]:
-    """The steps of ``lab up``; ``timeout`` in seconds bounds each wait."""
-    fresh = not config.KUBECONFIG.exists()
+def start_steps(wanted: Record, timeout: float) -> list[Step]:
+    """Bring up the lab that ``wanted`` describes; ``timeout`` in seconds bounds each wait."""
+    fresh = not Paths.current().kubeconfig.exists()
     return [
-        Action("Programs", lambda progress: programs.ensure(progress)),
-        Action("Keys and kubeconfig", lambda _: prepare_state(), remove_state if fresh else _nothing),
+        Action("Programs", programs.ensure),
+        Action("Keys and kubeconfig", lambda _: state.prepare(wanted), state.remove if fresh else _nothing),
         Action("Supervisor", lambda _: start_supervisor(timeout), stop_supervisor),
-        *look(timeout),
+        *wait_steps(timeout),
     ]
 
 
-def look(timeout: float) -> list[Step]:
+def wait_steps(timeout: float) -> list[Step]:
     """The steps that only wait and apply: what ``lab up`` does when the lab runs already."""
     return [
         Action("Control planes", lambda progress: wait_for_control_planes(timeout, progress)),
-        Action("Cluster objects", lambda progress: boot.apply(timeout, progress)),
-        Action("Nodes", lambda progress: boot.wait_for_nodes(timeout, progress)),
+        Action("Cluster objects", lambda progress: apply_objects(timeout, progress)),
+        Action("Nodes", lambda progress: wait_for_nodes(timeout, progress)),
     ]
 
 
 def _nothing() -> None:
     return None
-
-
-def prepare_state() -> None:
-    """Make ``.lab``: keys (kept when they exist), kubeconfig, the control endpoint's token, wrappers of command-line tools."""
-    for folder in (config.STATE, config.LOGS, config.BIN, config.STATE / "etcd"):
-        folder.mkdir(exist_ok=True, mode=0o700)
-    link_state()
-    if not pki.exists():
-        pki.create()
-    pki.write_kubeconfigs()
-    write_private(control.TOKEN_FILE, secrets.token_urlsafe(32).encode())
-    boot.write_kubectl()
-    boot.link_manifests()
-    programs.link_prometheus()
-
-
-def link_state() -> None:
-    """Make the link that ``config.plain_state`` may name."""
-    link = config.plain_state()
-    if link != config.STATE and not link.is_symlink():
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(config.STATE)
-
-
-def remove_state() -> None:
-    shutil.rmtree(config.STATE, ignore_errors=True)
-    shutil.rmtree(config.run_dir(), ignore_errors=True)
 
 
 def start_supervisor(timeout: float) -> None:
@@ -77,37 +52,51 @@ def start_supervisor(timeout: float) -> None:
         AddressTaken: something else listens where the lab must.
     """
     ports.require_free(plan.listeners())
-    with config.log_path("supervisor").open("ab") as output:
+    with Paths.current().log("supervisor").open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "labs.embedded.supervisor"],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=config.ROOT,
-            env=os.environ | {"PYTHONPATH": str(config.ROOT)},
-        )  # fmt: skip
+            isolated.command("labs.embedded.supervisor", unbuffered=True),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd=config.ROOT,
+            env=supervisor_environment(),
+        )
 
     def answers() -> bool:
         if process.poll() is not None:
             raise errors.StepFailed("Supervisor", f"it ended with exit code {process.returncode}", fix="lab logs supervisor")
         return control.identity() is not None
 
-    wait_until(answers, timeout, lambda: "the supervisor does not answer")
+    if not waiting.wait_until(answers, timeout):
+        raise errors.TimedOut(f"the supervisor does not answer after {timeout:.0f} s", fix="lab logs supervisor")
 
 
-def stop_supervisor(grace: float = 12.0) -> None:
+def supervisor_environment() -> dict[str, str]:
+    """What the lab's processes inherit: the user's proxies for downloads, but not for the clusters' own addresses."""
+    environment = isolated.environment(os.environ)
+    ranges = (network for spec in topology.declared() for network in spec.ranges)
+    loopback.exempt_environment(environment, *map(str, ranges))
+    return environment
+
+
+def stop_supervisor(grace: float = STOP_GRACE) -> None:
     """Stop the supervisor of this checkout with all its children; kill it if it takes longer than ``grace`` seconds."""
     found = control.identity()
-    if found is None or not found.is_ours:
+    if found is None:
         return
     control.stop()
-    deadline = time.monotonic() + grace
-    while control.identity() is not None or _alive(found.pid):
-        if time.monotonic() > deadline:
-            # Its watchdog sees to the children.
-            os.kill(found.pid, signal.SIGKILL)
-            deadline += grace
-        time.sleep(POLL)
+
+    def gone() -> bool:
+        return control.identity() is None and not _is_alive(found.pid)
+
+    if not waiting.wait_until(gone, grace):
+        # Its watchdog sees to the children.
+        os.kill(found.pid, signal.SIGKILL)
+        waiting.wait_until(gone, grace)
 
 
-def _alive(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -121,36 +110,46 @@ def wait_for_control_planes(timeout: float, progress: Progress) -> None:
 
     def missing() -> list[str]:
         rows = {row["name"]: row for row in control.status()["children"]}
-        return [f"{name} ({_state(rows[name])})" for name in names if rows[name]["state"] != "running"]
+        return [f"{name} ({_describe(rows[name])})" for name in names if rows[name]["state"] != "running"]
 
-    wait_for_none(missing, timeout, progress)
+    state.wait_for_none(missing, timeout, progress)
 
 
-def _state(row: dict[str, object]) -> str:
+def _describe(row: dict[str, object]) -> str:
     return f"{row['state']}, {row['last_exit']}" if row["last_exit"] else str(row["state"])
 
 
-def wait_for_none(missing: Callable[[], Sequence[str]], timeout: float, progress: Progress) -> None:
-    """Poll until ``missing()`` is empty, saying what is.
-
-    Raises:
-        TimedOut: after ``timeout`` seconds, with what was still missing.
-    """
-    left: Sequence[str] = ()
-
-    def done() -> bool:
-        nonlocal left
-        left = missing()
-        if left:
-            progress.note("waiting for " + ", ".join(left))
-        return not left
-
-    wait_until(done, timeout, lambda: f"still waiting for {', '.join(left)}")
+def apply_objects(timeout: float, progress: Progress) -> None:
+    """Apply the objects in ``clusters/embedded/boot`` to every cluster."""
+    for cluster in plan.clusters():
+        progress.note(f"applying to {cluster.name}")
+        kubectl.run(cluster.name, "apply", "--server-side", "--force-conflicts", "-f", str(OBJECTS), timeout=timeout)
 
 
-def wait_until(condition: Callable[[], bool], timeout: float, describe: Callable[[], str]) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise errors.TimedOut(f"{describe()} after {timeout:.0f} s", fix="lab status; lab logs NAME")
-        time.sleep(POLL)
+def wait_for_nodes(timeout: float, progress: Progress) -> None:
+    """Until every node takes pods."""
+    state.wait_for_none(missing_nodes, timeout, progress)
+    for cluster in plan.clusters():
+        # The API server lets no node give itself a role; on a real cluster kubeadm writes this label as administrator.
+        names = [node.name for node in cluster.spec.nodes if node.control_plane]
+        kubectl.run(cluster.name, "label", "node", *names, "node-role.kubernetes.io/control-plane=", "--overwrite")
+
+
+def missing_nodes() -> list[str]:
+    """The nodes of the lab that take no pods yet."""
+    missing: list[str] = []
+    for cluster in plan.clusters():
+        ready = ready_nodes(cluster.name)
+        missing += [node.name for node in cluster.spec.nodes if node.name not in ready]
+    return missing
+
+
+def ready_nodes(context: str) -> set[str]:
+    """The names of the nodes that take pods: Ready, and without the taint that the node controller lifts a moment later."""
+    items = json.loads(kubectl.run(context, "get", "nodes", "-o", "json"))["items"]
+    return {
+        item["metadata"]["name"]
+        for item in items
+        if any(row["type"] == "Ready" and row["status"] == "True" for row in item["status"].get("conditions", []))
+        and not any(taint["key"] == NOT_READY for taint in item["spec"].get("taints", []))
+    }

@@ -26,7 +26,7 @@ MAX_CORES = 8
 
 
 Source = Literal["auto", "release", "source"]
-"""Where programs come from: the pinned release's own binaries, the compiler, or (auto) the first of the two that can be had."""
+"""Where programs come from: the pinned release's own binaries, the compiler, or (auto) the first of the two that is available."""
 
 
 def build(recipe: Recipe, progress: Progress, source: Source = "source") -> Path:

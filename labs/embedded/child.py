@@ -134,8 +134,13 @@ class Child:
             )
         self.pid = self._process.pid
         watch = asyncio.create_task(self._until_ready())
-        code = await self._process.wait()
-        watch.cancel()
+        try:
+            code = await self._process.wait()
+        except asyncio.CancelledError:
+            self.signal(signal.SIGKILL)
+            raise
+        finally:
+            watch.cancel()
         self.ready.clear()
         self.pid = None
         self.last_exit = describe_exit(code)

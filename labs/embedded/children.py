@@ -1,15 +1,12 @@
-"""The children of a full lab: etcd, two control planes, the service proxies, the node agents."""
+"""The children of a full lab: etcd, control planes, service proxies, node agents."""
 
 from __future__ import annotations
 
-import sys
-
-from labs import config
 from labs.embedded import control_plane, plan, programs
 from labs.embedded.child import ChildSpec, HttpProbe
 from labs.embedded.service_proxy.envoy import READY_PATH
-
-PYTHON_ENV = {"PYTHONPATH": str(config.ROOT), "PYTHONUNBUFFERED": "1"}
+from labs.topology import NodeSpec
+from labs.wire import isolated
 
 
 def specs() -> list[ChildSpec]:
@@ -28,19 +25,19 @@ def specs() -> list[ChildSpec]:
     return [*found, prometheus_build()]
 
 
-def node_agent(cluster: plan.ClusterPlan, node: config.NodeSpec) -> ChildSpec:
-    argv = [sys.executable, "-m", "labs.embedded.node", "--cluster", cluster.name, "--node", node.name]
-    return ChildSpec(f"{cluster.name}/{node.name}", argv, PYTHON_ENV, after=(f"{cluster.name}/kube-apiserver",))
+def node_agent(cluster: plan.ClusterPlan, node: NodeSpec) -> ChildSpec:
+    argv = isolated.command("labs.embedded.node", "--cluster", cluster.name, "--node", node.name, unbuffered=True)
+    return ChildSpec(f"{cluster.name}/{node.name}", argv, after=(f"{cluster.name}/kube-apiserver",))
 
 
 def service_proxy(cluster: plan.ClusterPlan) -> ChildSpec:
-    argv = [sys.executable, "-m", "labs.embedded.service_proxy", "--cluster", cluster.name]
+    argv = isolated.command("labs.embedded.service_proxy", "--cluster", cluster.name, unbuffered=True)
     probe = HttpProbe(f"http://{cluster.host}:{plan.PROXY_PORT}{READY_PATH}")
-    return ChildSpec(f"{cluster.name}/service-proxy", argv, PYTHON_ENV, after=(f"{cluster.name}/kube-apiserver",), probe=probe)
+    return ChildSpec(f"{cluster.name}/service-proxy", argv, after=(f"{cluster.name}/kube-apiserver",), probe=probe)
 
 
 def prometheus_build() -> ChildSpec:
     """Compiles Prometheus while the first notebooks are read; ``done`` at once where it is in the cache."""
     last_node = f"{plan.clusters()[-1].name}/{plan.clusters()[-1].spec.nodes[-1].name}"
-    argv = [sys.executable, "-m", "labs.embedded.background_build"]
-    return ChildSpec("prometheus-build", argv, PYTHON_ENV, after=(last_node,), once=True)
+    argv = isolated.command("labs.embedded.background_build", unbuffered=True)
+    return ChildSpec("prometheus-build", argv, after=(last_node,), once=True)

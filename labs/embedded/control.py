@@ -1,40 +1,61 @@
-"""Client of the supervisor's control endpoint."""
+"""Client of the supervisor's control endpoint: a Unix socket that only its owner may open.
+
+The socket is outside of ``.lab`` since its path has to be short. Labs on one loopback interface would
+use the same addresses, so before one starts it looks at the sockets of all labs of this user.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
+import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labs import config, errors
-from labs.embedded import plan
+from labs import errors
+from labs.paths import Paths
 
-TOKEN_FILE = config.STATE / "control-token"
-TIMEOUT = 3.0
+SOCKET = "control.sock"
+REQUEST_TIMEOUT = 3.0
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose supervisor answers on this machine."""
+    """Which lab a supervisor runs. ``network`` identifies the network namespace that it listens in."""
 
     checkout: Path
     state: Path
     pid: int
+    network: int
 
     @property
     def is_ours(self) -> bool:
-        return self.state == config.STATE
+        return self.state == Paths.current().state
+
+
+def socket_path() -> Path:
+    """The socket of this checkout's supervisor."""
+    return Paths.current().run_dir() / SOCKET
+
+
+def network() -> int:
+    """The network namespace of this process, as a number that the kernel gives it."""
+    return Path("/proc/self/ns/net").stat().st_ino
 
 
 def identity() -> Identity | None:
-    """Who runs a lab on this machine; None if nobody does."""
-    try:
-        body = _request("GET", "/identity")
-        return Identity(Path(body["checkout"]), Path(body["state"]), body["pid"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
-        return None
+    """The supervisor of this checkout; None if none runs."""
+    return _ask(socket_path())
+
+
+def others() -> Iterator[Identity]:
+    """The supervisors of this user's other labs whose addresses collide with ours."""
+    for path in sorted(socket_path().parent.parent.glob(f"*/{SOCKET}")):
+        found = _ask(path)
+        if found and not found.is_ours and found.network == network():
+            yield found
 
 
 def require() -> Identity:
@@ -46,14 +67,14 @@ def require() -> Identity:
     """
     found = identity()
     if found is None:
+        refuse_other()
         raise errors.NotRunning("no lab is up in this checkout", fix="lab up")
-    refuse_other(found)
     return found
 
 
-def refuse_other(found: Identity | None) -> None:
-    """Raise OtherLabRunning if ``found`` belongs to another checkout: both would use the same addresses."""
-    if found and not found.is_ours:
+def refuse_other() -> None:
+    """Raise OtherLabRunning if the lab of another checkout uses the addresses of this one."""
+    for found in others():
         raise errors.OtherLabRunning(
             f"the lab of another checkout runs on this machine: {found.checkout} (process {found.pid})",
             fix=f"'{found.checkout}/scripts/lab' stop, then the same command again",
@@ -62,35 +83,51 @@ def refuse_other(found: Identity | None) -> None:
 
 def status() -> dict[str, Any]:
     """``{"pid", "started", "children": [{"name", "state", "pid", "restarts", "last_exit"}]}``"""
-    return _authorized("GET", "/children")
+    require()
+    return _request("GET", "/children")
 
 
 def stop() -> None:
     """Ask the supervisor to stop all children and itself; returns at once."""
-    _authorized("POST", "/stop")
+    require()
+    _request("POST", "/stop")
+
+
+def reload() -> None:
+    """Ask the supervisor to read ``.lab/lab.json`` again: it starts children that are new and stops those that are gone.
+
+    Returns when the old ones have stopped; the new ones are starting.
+    """
+    require()
+    _request("POST", "/reload", timeout=60)
 
 
 def restart(name: str) -> None:
     """End child ``name`` with SIGTERM and start it again at once."""
-    _authorized("POST", "/children/restart", {"name": name})
+    require()
+    _request("POST", "/children/restart", {"name": name})
 
 
 def kill(name: str, signal: int = 9) -> int | None:
     """Send ``signal`` to child ``name``; it comes back after its back-off. Returns the pid that got it."""
-    return _authorized("POST", "/children/kill", {"name": name, "signal": signal})["pid"]
-
-
-def _authorized(method: str, path: str, body: Any = None) -> Any:
     require()
-    token = TOKEN_FILE.read_text().strip()
-    return _request(method, path, body, {"Authorization": f"Bearer {token}"})
+    pid: int | None = _request("POST", "/children/kill", {"name": name, "signal": signal})["pid"]
+    return pid
 
 
-def _request(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-    connection = http.client.HTTPConnection(plan.CONTROL_HOST, plan.CONTROL_PORT, timeout=TIMEOUT)
+def _ask(path: Path) -> Identity | None:
+    """Who answers at this socket; None if nobody does."""
     try:
-        data = None if body is None else json.dumps(body)
-        connection.request(method, path, data, (headers or {}) | {"Content-Type": "application/json"})
+        body = _request("GET", "/identity", path=path)
+        return Identity(Path(body["checkout"]), Path(body["state"]), body["pid"], body["network"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return None
+
+
+def _request(method: str, url: str, body: Any = None, *, path: Path | None = None, timeout: float = REQUEST_TIMEOUT) -> Any:
+    connection = _UnixConnection(path or socket_path(), timeout)
+    try:
+        connection.request(method, url, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
         response = connection.getresponse()
         text = response.read().decode()
     finally:
@@ -98,5 +135,18 @@ def _request(method: str, path: str, body: Any = None, headers: dict[str, str] |
     if response.status == 404:
         raise errors.LabError(text, fix="lab status")
     if response.status >= 400:
-        raise errors.LabError(f"the supervisor answered {response.status}: {text}", fix="lab stop, then lab up")
+        raise errors.LabError(f"the supervisor answered {response.status}: {text}", fix="lab logs supervisor")
     return json.loads(text)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labs import config
 from labs.embedded import pki, plan
 from labs.embedded.child import ChildSpec, HttpProbe
+from labs.paths import Paths
 
 NODE_LOST_AFTER = 16
 """Seconds without a heartbeat until a node is NotReady; must be a multiple of the time between two of an agent's heartbeats."""
@@ -21,13 +21,13 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 def etcd(programs: Path) -> ChildSpec:
     """The one etcd; the clusters keep their objects apart by ``--etcd-prefix``."""
-    keys = pki.PKI / "etcd"
+    keys = pki.folder(pki.ETCD)
     client = f"https://{plan.ETCD_HOST}:{plan.ETCD_CLIENT_PORT}"
-    peer = f"http://{plan.ETCD_HOST}:{plan.ETCD_PEER_PORT}"
+    peer = f"https://{plan.ETCD_HOST}:{plan.ETCD_PEER_PORT}"
     argv = [
         str(programs / "etcd"),
         "--name=lab",
-        f"--data-dir={config.STATE / 'etcd'}",
+        f"--data-dir={Paths.current().state / 'etcd'}",
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
@@ -37,6 +37,11 @@ def etcd(programs: Path) -> ChildSpec:
         f"--key-file={keys / 'server.key'}",
         f"--trusted-ca-file={keys / 'ca.crt'}",
         "--client-cert-auth=true",
+        # There are no peers, but the port is open: without a certificate anybody on the machine could join the cluster.
+        f"--peer-cert-file={keys / 'server.crt'}",
+        f"--peer-key-file={keys / 'server.key'}",
+        f"--peer-trusted-ca-file={keys / 'ca.crt'}",
+        "--peer-client-cert-auth=true",
         # A lab may lose its last second on power loss; in exchange a slow disk does not stall two clusters.
         "--unsafe-no-fsync=true",
         "--auto-compaction-mode=periodic",
@@ -70,7 +75,7 @@ def api_server(cluster: plan.ClusterPlan, programs: Path) -> ChildSpec:
 
 
 def _etcd_flags(cluster: plan.ClusterPlan) -> list[str]:
-    keys = pki.PKI / "etcd"
+    keys = pki.folder(pki.ETCD)
     return [
         f"--etcd-servers=https://{plan.ETCD_HOST}:{plan.ETCD_CLIENT_PORT}",
         f"--etcd-prefix=/{cluster.name}",

@@ -12,41 +12,66 @@ In each cluster's folder, every ``X`` being ``X.crt`` and ``X.key`` (mode 0600):
 
 from __future__ import annotations
 
-import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import yaml
 
-from labs import config
 from labs.embedded import plan
-from labs.embedded.certificates import Authority, write_key, write_private, write_public_key
+from labs.embedded.certificates import Authority, write_key, write_public_key
+from labs.paths import Paths
+from labs.topology import NodeSpec
+from labs.wire.replace_file import write_private
 
-PKI = config.STATE / "pki"
+ETCD = "etcd"
 MASTERS = "system:masters"
 
 
+def root() -> Path:
+    return Paths.current().state / "pki"
+
+
 def folder(cluster: str) -> Path:
-    return PKI / cluster
+    return root() / cluster
 
 
-def exists() -> bool:
-    """Whether a complete set of keys is there: the folder appears under its name only when it is complete."""
-    return PKI.is_dir() and all(folder(cluster.name).is_dir() for cluster in plan.clusters())
-
-
-def create() -> None:
-    """Make all keys and certificates in a temporary folder, then put it in place in one rename."""
-    draft = PKI.with_name("pki.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
-    for name in ["etcd", *(cluster.name for cluster in plan.clusters())]:
-        (draft / name).mkdir(parents=True, mode=0o700)
-    draft.chmod(0o700)
-    _etcd_keys(draft / "etcd")
+def ensure() -> None:
+    """Make what is missing of the keys of etcd, of every cluster and of every node; existing keys stay as they are."""
+    root().mkdir(parents=True, exist_ok=True, mode=0o700)
+    _ensure_folder(ETCD, _etcd_keys)
     for cluster in plan.clusters():
-        _cluster_keys(draft / cluster.name, cluster)
-    shutil.rmtree(PKI, ignore_errors=True)
-    draft.rename(PKI)
+        _ensure_folder(cluster.name, partial(_cluster_keys, cluster=cluster))
+        for node in cluster.spec.nodes:
+            _ensure_node(cluster, node)
+
+
+def remove(cluster: str) -> None:
+    shutil.rmtree(folder(cluster), ignore_errors=True)
+
+
+def remove_node(cluster: str, node: str) -> None:
+    for suffix in ("crt", "key"):
+        (folder(cluster) / f"{node}.{suffix}").unlink(missing_ok=True)
+
+
+def _ensure_folder(name: str, make: Callable[[Path], None]) -> None:
+    """Make a folder of keys in one rename: it appears under its name only when it is complete."""
+    if folder(name).is_dir():
+        return
+    draft = folder(f"{name}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    make(draft)
+    draft.rename(folder(name))
+
+
+def _ensure_node(cluster: plan.ClusterPlan, node: NodeSpec) -> None:
+    if (folder(cluster.name) / f"{node.name}.crt").exists():
+        return
+    authority = Authority.load(folder(cluster.name), "ca")
+    authority.issue(node.name, f"system:node:{node.name}", ["system:nodes"], hosts=[cluster.node_host(node), node.name])
 
 
 def _etcd_keys(directory: Path) -> None:
@@ -65,8 +90,6 @@ def _cluster_keys(directory: Path, cluster: plan.ClusterPlan) -> None:
     authority.issue("scheduler", "system:kube-scheduler")
     authority.issue("controller-manager", "system:kube-controller-manager")
     authority.issue("service-proxy", "system:kube-proxy")
-    for node in cluster.spec.nodes:
-        authority.issue(node.name, f"system:node:{node.name}", ["system:nodes"], hosts=[cluster.node_host(node), node.name])
     Authority.create(directory, "front-proxy-ca", "front-proxy-ca").issue("front-proxy-client", "front-proxy-client")
     write_public_key(directory / "service-account.pub", write_key(directory / "service-account.key"))
 
@@ -101,10 +124,8 @@ def write_kubeconfigs() -> None:
         merged = admin | {"current-context": merged.get("current-context", cluster.name)}
         for name in ("scheduler", "controller-manager"):
             _write_yaml(folder(cluster.name) / f"{name}.kubeconfig", kubeconfig(cluster, name))
-    _write_yaml(config.KUBECONFIG, merged)
+    _write_yaml(Paths.current().kubeconfig, merged)
 
 
 def _write_yaml(path: Path, content: object) -> None:
-    draft = path.with_name(path.name + ".tmp")
-    write_private(draft, yaml.safe_dump(content, sort_keys=False).encode())
-    os.replace(draft, path)
+    write_private(path, yaml.safe_dump(content, sort_keys=False))

@@ -1,27 +1,39 @@
-"""The address plan of the embedded backend: which loopback address and port each part of a cluster listens on."""
+"""The address plan of the embedded backend: which address and port each part of a cluster has. Said here and nowhere else.
+
+With C for the second octet of a cluster's pod range: 10.C.0.1 is the API server and the service proxy, 10.C.0.(10+i) node i,
+10.C.(i+1).0/24 the pods of node i. What each of them listens on is the network's affair (``labs.wire.network``).
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
-from labs import config, errors
+from labs import errors, record
+from labs.topology import ClusterSpec, NodeSpec
+from labs.wire.network import VARIABLE, Loopback, Network, named
 
 ETCD_HOST = "127.10.0.2"
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380
-CONTROL_HOST = "127.10.0.250"
-CONTROL_PORT = 7070
-"""The supervisor's control endpoint: one per machine, so that a second checkout meets the first one's lab here."""
 API_PORT = 6443
 PROXY_PORT = 3128
 KUBELET_PORT = 10250
+FIRST_NODE = 10
+"""Last octet of node 0's address."""
+
+
+def network() -> Network:
+    """The network of the embedded backend, for programs that run outside of pods."""
+    return named(os.environ.get(VARIABLE) or Loopback.name)
 
 
 @dataclass(frozen=True)
 class ClusterPlan:
     """Where one cluster's parts listen. ``number`` is the C of 10.C.0.0/16, the cluster's pod range."""
 
-    spec: config.ClusterSpec
+    spec: ClusterSpec
 
     @property
     def name(self) -> str:
@@ -34,7 +46,7 @@ class ClusterPlan:
     @property
     def host(self) -> str:
         """API server and service proxy listen here, each on its own port."""
-        return f"127.{self.number}.0.1"
+        return network().bind(self.advertised)
 
     @property
     def server(self) -> str:
@@ -54,22 +66,29 @@ class ClusterPlan:
     def proxy_url(self) -> str:
         return f"http://{self.host}:{PROXY_PORT}"
 
-    def node_host(self, node: config.NodeSpec) -> str:
-        return f"127.{self.number}.0.{10 + node.index}"
+    def node_address(self, node: NodeSpec) -> str:
+        """The node's address as pods on its network have it in the API."""
+        return f"10.{self.number}.0.{FIRST_NODE + node.index}"
 
-    def node_range(self, node: config.NodeSpec) -> str:
-        return f"10.{self.number}.{node.index + 1}.0/24"
+    def node_host(self, node: NodeSpec) -> str:
+        """Where the node's kubelet API listens: its InternalIP."""
+        return network().bind(self.node_address(node))
+
+    def node_range(self, node: NodeSpec) -> IPv4Network:
+        """podCIDR: the addresses of the node's pods."""
+        return IPv4Network(f"10.{self.number}.{node.index + 1}.0/24")
 
 
 def clusters() -> tuple[ClusterPlan, ...]:
-    return tuple(ClusterPlan(spec) for spec in config.topology())
+    """The plans of the clusters of this checkout's lab."""
+    return tuple(ClusterPlan(spec) for spec in record.clusters())
 
 
 def cluster(name: str) -> ClusterPlan:
     """The plan of cluster ``name``.
 
     Raises:
-        NotFound: the topology has no such cluster.
+        NotFound: this lab has no such cluster.
     """
     for plan in clusters():
         if plan.name == name:
@@ -77,15 +96,25 @@ def cluster(name: str) -> ClusterPlan:
     raise errors.NotFound("cluster", name, [plan.name for plan in clusters()])
 
 
-def listeners() -> list[tuple[str, int, str]]:
-    """Every fixed (host, port, what for) the lab needs free before it starts."""
-    fixed = [
-        (CONTROL_HOST, CONTROL_PORT, "the lab's control endpoint"),
-        (ETCD_HOST, ETCD_CLIENT_PORT, "etcd"),
-        (ETCD_HOST, ETCD_PEER_PORT, "etcd (peers)"),
+Listener = tuple[str, int, str]
+"""(host, port, what for)."""
+
+
+def listeners() -> list[Listener]:
+    """Every fixed address that the lab needs free before it starts."""
+    shared = [(ETCD_HOST, ETCD_CLIENT_PORT, "etcd"), (ETCD_HOST, ETCD_PEER_PORT, "etcd (peers)")]
+    return [*shared, *(row for plan in clusters() for row in cluster_listeners(plan))]
+
+
+def cluster_listeners(plan: ClusterPlan) -> list[Listener]:
+    """Those of one cluster."""
+    return [
+        (plan.host, API_PORT, f"the API server of {plan.name}"),
+        (plan.host, PROXY_PORT, f"the service proxy of {plan.name}"),
+        *(node_listener(plan, node) for node in plan.spec.nodes),
     ]
-    for plan in clusters():
-        fixed.append((plan.host, API_PORT, f"the API server of {plan.name}"))
-        fixed.append((plan.host, PROXY_PORT, f"the service proxy of {plan.name}"))
-        fixed += [(plan.node_host(node), KUBELET_PORT, f"the node agent of {node.name}") for node in plan.spec.nodes]
-    return fixed
+
+
+def node_listener(plan: ClusterPlan, node: NodeSpec) -> Listener:
+    """That of one node."""
+    return plan.node_host(node), KUBELET_PORT, f"the node agent of {node.name}"

@@ -6,8 +6,9 @@ import os
 from functools import partial
 from pathlib import Path
 
-from labs import config, errors
+from labs import errors
 from labs.embedded import build, recipes
+from labs.paths import Paths
 from labs.steps import Action, Progress, run_steps
 
 
@@ -48,7 +49,7 @@ def ensure_prometheus(progress: Progress) -> None:
 
 def link_prometheus() -> None:
     """``.lab/bin/prometheus``, where the node agents look for it, also while it is still being compiled."""
-    link = config.BIN / "prometheus"
+    link = Paths.current().bin / "prometheus"
     link.unlink(missing_ok=True)
     link.symlink_to(folder(recipes.prometheus()) / link.name)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labs import config
+from labs.paths import cache_dir
 
 GO_MODULES = config.CLUSTERS / "embedded" / "go"
 COMPONENT_VERSION = "k8s.io/component-base/version"
@@ -38,6 +39,7 @@ class Recipe:
         parts = [
             (self.module / "go.mod").read_text(),
             (self.module / "go.sum").read_text(),
+            *(path.read_text() for path in sorted(self.module.rglob("*.go"))),
             json.dumps(self.programs, sort_keys=True),
             self.ldflags,
             self.tags,
@@ -53,29 +55,44 @@ class Recipe:
     @property
     def output(self) -> Path:
         """Where the finished programs are: the folder appears under this name only when it is complete."""
-        return config.cache_dir() / "programs" / f"{self.name}-{self.key}"
+        return cache_dir() / "programs" / f"{self.name}-{self.key}"
 
     @property
     def workspace(self) -> Path:
         """The build's own module and compiler caches; kept when a build is interrupted, removed when it is done."""
-        return config.cache_dir() / "build" / f"{self.name}-{self.key}"
+        return cache_dir() / "build" / f"{self.name}-{self.key}"
+
+
+def _stamps() -> str:
+    """Linker flags without which the programs call themselves v0.0.0-master."""
+    version = config.versions()["kubernetes"]["version"]
+    major, minor, _ = version.split(".")
+    names = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
+    return " ".join(f"-X {COMPONENT_VERSION}.{name}={value}" for name, value in names.items())
 
 
 def kubernetes() -> Recipe:
     """etcd and the three control-plane programs."""
-    version = config.versions()["kubernetes"]["version"]
-    major, minor, _ = version.split(".")
-    # Without these the servers call themselves v0.0.0-master.
-    names = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor}
-    stamps = " ".join(f"-X {COMPONENT_VERSION}.{name}={value}" for name, value in names.items())
     programs = {name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kube-apiserver", "kube-scheduler", "kube-controller-manager")}
     return Recipe(
         title="Kubernetes and etcd",
         module=GO_MODULES / "kubernetes",
         programs=programs | {"etcd": "go.etcd.io/etcd/server/v3"},
-        ldflags=f"{STRIP} {stamps}",
+        ldflags=f"{STRIP} {_stamps()}",
         need_bytes=7 * GIGABYTE,
         cpu_minutes=13,
+    )
+
+
+def node() -> Recipe:
+    """What a node in a sandbox needs: the kubelet, with a main of our own, and the program that carries exec and attach."""
+    return Recipe(
+        title="the kubelet",
+        module=GO_MODULES / "node",
+        programs={name: f"./{name}" for name in ("kubelet", "cri-streaming")},
+        ldflags=f"{STRIP} {_stamps()}",
+        need_bytes=5 * GIGABYTE,
+        cpu_minutes=8,
     )
 
 

@@ -11,71 +11,97 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from labs import config, errors
-from labs.embedded import children, plan
+from labs.embedded import children, control
 from labs.embedded.child import Child, ChildSpec
-from labs.embedded.control import TOKEN_FILE
 from labs.embedded.watchdog import run_under_watchdog
+from labs.paths import Paths
 
 log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Owns the children named in ``specs``; ``run`` returns when they have all been stopped."""
+    """Owns the children that ``specs()`` returns, when it starts and whenever it is told to reload.
 
-    def __init__(self, specs: list[ChildSpec]) -> None:
+    ``run`` returns when all of them have been stopped.
+    """
+
+    def __init__(self, specs: Callable[[], Sequence[ChildSpec]]) -> None:
+        self._specs = specs
+        self._paths = Paths.current()
+        self._network = control.network()
         self._started = time.time()
         self._stop = asyncio.Event()
-        self._children = {spec.name: Child(spec, config.log_path(spec.name), self._note_ready) for spec in specs}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._reloading = asyncio.Lock()
+        self._children: dict[str, Child] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def run(self, token: str) -> None:
+    async def run(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        runner = await self._serve(token)
-        for child in self._children.values():
-            needs = [self._children[name] for name in child.spec.after]
-            self._tasks.append(asyncio.create_task(child.run(needs)))
+        runner = await self._serve()
+        await self.reload()
         await self._stop.wait()
-        await self._stop_children()
+        async with self._reloading:
+            await self._stop_children(list(self._children))
         await runner.cleanup()
 
-    async def _stop_children(self) -> None:
+    async def reload(self) -> None:
+        """Stop the children that ``specs()`` no longer names and start the new ones; the others are left alone."""
+        async with self._reloading:
+            wanted = {spec.name: spec for spec in self._specs()}
+            await self._stop_children([name for name in self._children if name not in wanted])
+            for name in [name for name in wanted if name not in self._children]:
+                self._children[name] = Child(wanted[name], self._paths.log(name), self._note_ready)
+                needs = [self._children[other] for other in wanted[name].after]
+                self._tasks[name] = asyncio.create_task(self._children[name].run(needs))
+            # In the order in which ``lab status`` shows them.
+            self._children = {name: self._children[name] for name in wanted}
+
+    async def _stop_children(self, names: Sequence[str]) -> None:
         """In order of ``stop_order``: first those that use the API, then the API servers, etcd last."""
-        for order in sorted({child.spec.stop_order for child in self._children.values()}):
-            group = [child.stop() for child in self._children.values() if child.spec.stop_order == order]
-            await asyncio.gather(*group)
-        for task in self._tasks:
-            task.cancel()
+        leaving = [self._children[name] for name in names]
+        for order in sorted({child.spec.stop_order for child in leaving}):
+            await asyncio.gather(*(child.stop() for child in leaving if child.spec.stop_order == order))
+        for name in names:
+            self._tasks.pop(name).cancel()
+            del self._children[name]
 
     def _note_ready(self) -> None:
         if all(child.state in ("running", "done") for child in self._children.values()):
             log.info("all children run, %.1f s after the start", time.time() - self._started)
 
-    async def _serve(self, token: str) -> web.AppRunner:
-        app = web.Application(middlewares=[_require(token)])
+    async def _serve(self) -> web.AppRunner:
+        app = web.Application()
         app.add_routes(
             [
                 web.get("/identity", self._identity),
                 web.get("/children", self._list),
                 web.post("/stop", self._request_stop),
+                web.post("/reload", self._reload),
                 web.post("/children/restart", self._restart),
                 web.post("/children/kill", self._kill),
             ]
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
-        await web.TCPSite(runner, plan.CONTROL_HOST, plan.CONTROL_PORT).start()
+        path = control.socket_path()
+        # Only its owner reaches the socket: that is all the access control there is, and it needs no secret.
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.parent.chmod(0o700)
+        path.unlink(missing_ok=True)
+        await web.UnixSite(runner, str(path)).start()
         return runner
 
     async def _identity(self, _: web.Request) -> web.Response:
-        whose = {"checkout": str(config.ROOT), "state": str(config.STATE), "pid": os.getpid()}
-        return web.json_response({"lab": "boring-ops-lab", **whose})
+        where = {"checkout": str(config.ROOT), "state": str(self._paths.state)}
+        return web.json_response({"lab": "boring-ops-lab", **where, "pid": os.getpid(), "network": self._network})
 
     async def _list(self, _: web.Request) -> web.Response:
         rows = [child.describe() for child in self._children.values()]
@@ -83,6 +109,13 @@ class Supervisor:
 
     async def _request_stop(self, _: web.Request) -> web.Response:
         self._stop.set()
+        return web.json_response({})
+
+    async def _reload(self, _: web.Request) -> web.Response:
+        try:
+            await self.reload()
+        except errors.LabError as error:
+            raise web.HTTPConflict(text=str(error)) from error
         return web.json_response({})
 
     async def _restart(self, request: web.Request) -> web.Response:
@@ -104,21 +137,9 @@ class Supervisor:
         return self._children[name]
 
 
-def _require(token: str) -> Any:
-    """Anyone on this machine may ask who runs here; anything else needs the token in ``.lab``."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path != "/identity" and request.headers.get("Authorization") != f"Bearer {token}":
-            raise web.HTTPUnauthorized(text=f"expected the token of {TOKEN_FILE}")
-        return await handler(request)
-
-    return middleware
-
-
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(Supervisor(children.specs()).run(TOKEN_FILE.read_text().strip()))
+    asyncio.run(Supervisor(children.specs).run())
     return 0
 
 

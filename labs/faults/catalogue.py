@@ -1,4 +1,4 @@
-"""The failures the lab knows, read from ``rows/*.toml``: a file per plane."""
+"""The failures the lab knows, read from ``rows/*.toml``: one file per layer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from labs.errors import NotFound
+from labs.topology import PlacedByRole, Role
 
 FOLDER = Path(__file__).parent / "rows"
-PLANES = ("card", "kubernetes", "serving", "mesh", "network")
-"""The planes a failure can come from, and on which it shows or does not; each has a file."""
+LAYERS = ("gpu", "kubernetes", "serving", "mesh", "network")
+"""The layers of the stack. Each failure starts in one of them and is visible, or not, in every one."""
 
 
 @dataclass(frozen=True)
-class Sign:
-    """What proves that a failure is there, and when it is gone again: a query that then has a result, or a word that
-    ``kubectl`` then prints.
-    """
+class Symptom(PlacedByRole):
+    """Evidence that a failure is present: a PromQL query that returns a result, or a pattern in what ``kubectl`` prints."""
 
-    cluster: str
+    role: Role
     promql: str = ""
     kubectl: str = ""
     prints: str = ""
@@ -32,17 +31,20 @@ class Sign:
 class Fault:
     """One failure: what it is in production, where it shows, how it is repaired.
 
-    ``injector`` names what makes it and ``options`` are its words, ``where`` the words that say where to make it. ``shows`` maps
-    each plane to what is seen on it, ``nothing`` included. ``level``: 1 is seen at a glance, 2 takes two planes, 3 hides.
-    ``object`` is what broke, as a learner would name it. ``embedded`` says what differs where nodes are processes. ``later``
-    says why its sign takes longer than 3 s by its nature, and ``first`` is what can be seen before it, if anything can.
+    ``layer`` is where it starts and ``object`` is what broke, as a learner would name it. ``shows`` says for every layer what is
+    visible there, ``nothing`` included. ``level``: 1 is obvious, 2 needs two layers, 3 is well hidden.
+
+    ``injector`` names the code that causes it, ``options`` configure that code, and ``parameters`` are what a caller may choose
+    (a node, a rate). ``symptom`` proves that the failure is present and, once absent, that the repair worked.
+    ``early_symptom`` appears before it, if anything does, and ``delay`` says why the symptom takes more than 3 s. ``how``
+    describes what the lab does differently from production.
     """
 
     name: str
     title: str
-    plane: str
+    layer: str
     injector: str
-    where: tuple[str, ...]
+    parameters: tuple[str, ...]
     production: str
     source: str
     blast_radius: str
@@ -52,40 +54,40 @@ class Fault:
     prevent: str
     object: str
     level: int
-    sign: Sign
+    symptom: Symptom
     options: Mapping[str, Any] = field(default_factory=dict)
-    embedded: str = ""
-    first: Sign | None = None
-    later: str = ""
+    how: str = ""
+    early_symptom: Symptom | None = None
+    delay: str = ""
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any], plane: str) -> Fault:
-        """A table of a TOML file, whose words are written with dashes; ``with`` holds the injector's options.
+    def from_row(cls, row: Mapping[str, Any], layer: str) -> Fault:
+        """Read one ``[[fault]]`` table; its keys are the fields of this class, with dashes.
 
         Raises:
             TypeError: a field is missing or unknown.
         """
-        renamed = {"options" if key == "with" else key.replace("-", "_"): value for key, value in row.items()}
+        renamed = {key.replace("-", "_"): value for key, value in row.items()}
         fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in renamed.items()}
-        fields |= {key: Sign(**row[key]) for key in ("sign", "first") if key in row}
-        return cls(plane=plane, **fields)
+        fields |= {key: Symptom(**renamed[key]) for key in ("symptom", "early_symptom") if key in renamed}
+        return cls(layer=layer, **fields)
 
 
 @cache
 def catalogue() -> dict[str, Fault]:
-    """Every failure by name, plane by plane, in the order of the files."""
+    """Every failure by name, layer by layer, in the order of the files."""
     found: dict[str, Fault] = {}
-    for plane in PLANES:
-        for row in tomllib.loads((FOLDER / f"{plane}.toml").read_text())["fault"]:
-            found[row["name"]] = Fault.from_row(row, plane)
+    for layer in LAYERS:
+        for row in tomllib.loads((FOLDER / f"{layer}.toml").read_text())["fault"]:
+            found[row["name"]] = Fault.from_row(row, layer)
     return found
 
 
 def find(name: str) -> Fault:
-    """The failure of that name.
+    """The failure with that name.
 
     Raises:
-        NotFound: there is none; the message lists those there are.
+        NotFound: there is none; the message lists all names.
     """
     known = catalogue()
     if name not in known:

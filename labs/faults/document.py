@@ -1,23 +1,23 @@
-"""``docs/failures.md``, made from the catalogue: ``python -m labs.faults.document`` prints it."""
+"""``docs/failures.md``, generated from the catalogue: ``python -m labs.faults.document`` prints it."""
 
 from __future__ import annotations
 
-from labs.faults.catalogue import PLANES, Fault, Sign, catalogue
+from labs.faults.catalogue import LAYERS, Fault, Symptom, catalogue
 
 HEAD = """\
 # Failures
 
-Made from `labs/faults/rows/` by `python -m labs.faults.document > docs/failures.md`; a test compares the two.
+Generated from `labs/faults/rows/` by `python -m labs.faults.document > docs/failures.md`; a test compares the two.
 
-`lab fault list` says which of them this backend can make, `lab fault inject NAME` makes one, `lab fault heal --all` undoes
-whatever is in force. In a notebook `with lab.fault(NAME):` heals by itself, and `lab.experiment(NAME, …)` puts a steady state
-before it and a recovery after it.
+`lab fault list` says which of these failures your backend supports, `lab fault inject NAME` injects one, `lab fault heal --all`
+heals everything that is active. In a notebook, `with lab.fault(NAME):` heals by itself; `lab.experiment(lab.fault(NAME))` adds a
+steady state before the failure and a recovery after it.
 
-The first question about a failure is on which plane it shows, and on which it does not:
+The first question about a failure is which layers show it, and which do not:
 
 """
 TITLES = {
-    "card": "The card",
+    "gpu": "GPUs",
     "kubernetes": "Nodes and Kubernetes",
     "serving": "Serving",
     "mesh": "The mesh",
@@ -27,56 +27,56 @@ QUIET = "nothing"
 
 
 def document() -> str:
-    """The whole page, Markdown."""
+    """The whole page, in Markdown."""
     parts = [HEAD, _matrix()]
-    for plane in PLANES:
-        parts.append(f"\n## {TITLES[plane]}\n")
-        parts += [_section(fault) for fault in catalogue().values() if fault.plane == plane]
+    for layer in LAYERS:
+        parts.append(f"\n## {TITLES[layer]}\n")
+        parts += [_section(fault) for fault in catalogue().values() if fault.layer == layer]
     return "".join(parts)
 
 
 def _matrix() -> str:
-    """Which failure shows where, at a glance."""
+    """A table of failures and the layers that show them."""
     rows = [
         f"| [{fault.name}](#{fault.name}) | {fault.level} | "
-        + " | ".join("" if fault.shows[plane].startswith(QUIET) else "●" for plane in PLANES)
+        + " | ".join("" if fault.shows[layer].startswith(QUIET) else "●" for layer in LAYERS)
         + " |"
         for fault in catalogue().values()
     ]
-    head = f"| failure | level | {' | '.join(PLANES)} |\n|---|---|{'---|' * len(PLANES)}\n"
+    head = f"| failure | level | {' | '.join(LAYERS)} |\n|---|---|{'---|' * len(LAYERS)}\n"
     return head + "\n".join(rows) + "\n"
 
 
 def _section(fault: Fault) -> str:
-    words = f" ({' '.join(f'{word}=…' for word in fault.where)})" if fault.where else ""
+    parameters = f" ({' '.join(f'{name}=…' for name in fault.parameters)})" if fault.parameters else ""
     lines = [
         f"\n### {fault.name}",
-        f"**{fault.title}.** `lab fault inject {fault.name}`{words}",
+        f"**{fault.title}.** `lab fault inject {fault.name}`{parameters}",
         fault.production,
         f"*Source: {fault.source}*",
         f"**Blast radius.** {fault.blast_radius}",
-        "| plane | what it shows |\n|---|---|\n" + "\n".join(f"| {plane} | {_cell(fault.shows[plane])} |" for plane in PLANES),
-        _seen(fault),
+        "| layer | what it shows |\n|---|---|\n" + "\n".join(f"| {layer} | {_cell(fault.shows[layer])} |" for layer in LAYERS),
+        _symptoms(fault),
         "**Look at**\n\n" + "\n".join(f"{number}. {place}" for number, place in enumerate(fault.look, 1)),
         f"**Repair.** {fault.repair}",
         f"**Prevent.** {fault.prevent}",
     ]
-    if fault.embedded:
-        lines.append(f"**How the lab makes it.** {fault.embedded}")
+    if fault.how:
+        lines.append(f"**In the lab.** {fault.how}")
     return "\n\n".join(lines) + "\n"
 
 
-def _seen(fault: Fault) -> str:
+def _symptoms(fault: Fault) -> str:
     """What the lab itself looks for."""
-    first = f"**First seen by** {_question(fault.first)}. " if fault.first else ""
-    later = f"; this comes later: {fault.later}" if fault.later else "."
-    return f"{first}**Proven by** {_question(fault.sign)}{later}"
+    early = f"**Early symptom:** {_question(fault.early_symptom)}. " if fault.early_symptom else ""
+    delay = f" It takes a while: {fault.delay}" if fault.delay else ""
+    return f"{early}**Symptom:** {_question(fault.symptom)}.{delay}"
 
 
-def _question(sign: Sign) -> str:
-    if sign.promql:
-        return f"`{sign.promql}` in Prometheus of `{sign.cluster}`"
-    return f"`{sign.prints}` in `kubectl --context {sign.cluster} {sign.kubectl}`"
+def _question(symptom: Symptom) -> str:
+    if symptom.promql:
+        return f"`{symptom.promql}` in the Prometheus of `{symptom.cluster}`"
+    return f"`{symptom.prints}` in the output of `kubectl --context {symptom.cluster} {symptom.kubectl}`"
 
 
 def _cell(text: str) -> str:

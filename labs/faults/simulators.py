@@ -1,4 +1,4 @@
-"""The GPU simulators of a cluster, one a node: what they say of their cards, and their control commands over ``kubectl exec``."""
+"""The GPU simulators of a cluster, one per node: what they report, and their control commands over ``kubectl exec``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMESPACE = "gpu-system"
 
 @dataclass(frozen=True)
 class Simulators:
-    """The simulators of ``cluster`` that run now; ``pods`` are their names by node."""
+    """The simulators that run in ``cluster`` now; ``pods`` maps nodes to pod names."""
 
     cluster: Cluster
     pods: Mapping[str, str]
@@ -30,27 +30,30 @@ class Simulators:
         return cls(cluster, dict(sorted(pods.items())))
 
     def on(self, node: str | None) -> Simulators:
-        """Only that of ``node``; all for None.
+        """Only the one on ``node``, or all of them for None.
 
         Raises:
-            LabError: no simulator runs at all.
+            LabError: no simulator is running.
             NotFound: none runs on ``node``.
         """
         if not self.pods:
-            raise LabError("no GPU simulator runs in cluster gpu", fix="kubectl --context gpu -n gpu-system get pods -o wide")
+            name = self.cluster.name
+            raise LabError(
+                f"no GPU simulator is running in cluster {name}", fix=f"kubectl --context {name} -n gpu-system get pods -o wide"
+            )
         if node is None:
             return self
         if node not in self.pods:
             raise NotFound("GPU node", node, list(self.pods))
         return Simulators(self.cluster, {node: self.pods[node]})
 
-    def ctl(self, node: str, *words: str) -> str:
-        """What the control command ``words`` prints on ``node``."""
-        command = ("python", "-m", "labs.pods", "gpu-simulator", "ctl", *words)
+    def ctl(self, node: str, *arguments: str) -> str:
+        """Run a control command on ``node`` and return what it prints."""
+        command = ("python", "-m", "labs.pods", "gpu-simulator", "ctl", *arguments)
         return self.cluster.kubectl("-n", NAMESPACE, "exec", self.pods[node], "-c", "gpu-simulator", "--", *command)
 
-    def cards(self) -> list[tuple[str, dict[str, Any]]]:
-        """(node, card) of every card."""
-        with ThreadPoolExecutor() as threads:  # each answer is a kubectl and a Python that start
+    def gpus(self) -> list[tuple[str, dict[str, Any]]]:
+        """(node, state) for every GPU."""
+        with ThreadPoolExecutor() as threads:  # each answer starts a kubectl and a Python
             answers = threads.map(lambda node: json.loads(self.ctl(node, "list", "--json")), self.pods)
-            return [(node, card) for node, cards in zip(self.pods, answers, strict=True) for card in cards]
+            return [(node, state) for node, states in zip(self.pods, answers, strict=True) for state in states]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from labs import config
+from labs import topology
 from labs.mesh.certificates import MadeCertificate, make_certificates
+from labs.paths import Paths
 
 
 class Mesh(Protocol):
@@ -19,7 +20,7 @@ class Mesh(Protocol):
 
     def make_certificates(self) -> list[MadeCertificate]:
         """Make the trust anchor and an issuer per cluster under ``.lab/certs``; those that are good already are kept."""
-        return make_certificates(config.STATE / "certs", [cluster.name for cluster in config.topology()])
+        return make_certificates(Paths.current().state / "certs", [cluster.name for cluster in topology.defaults()])
 
     def install_cli(self, bin_dir: Path) -> Path:
         """Put the command ``linkerd`` into ``bin_dir``; returns its path."""

@@ -11,6 +11,7 @@ import yaml
 
 from labs import config, errors, releases, shell
 from labs.mesh.base import Mesh
+from labs.paths import Paths
 
 RENDERINGS = (
     ["install"],
@@ -23,8 +24,8 @@ RENDERINGS = (
 class LinkerdMesh(Mesh):
     """The Linkerd release that ``clusters/versions.toml`` pins; ``bin_dir`` is where its command shall be."""
 
-    def __init__(self, bin_dir: Path = config.BIN) -> None:
-        self._program = bin_dir / "linkerd"
+    def __init__(self, bin_dir: Path | None = None) -> None:
+        self._program = (bin_dir or Paths.current().bin) / "linkerd"
 
     @property
     def version(self) -> str:
@@ -61,7 +62,7 @@ class LinkerdMesh(Mesh):
         Raises:
             CommandFailed: with its own words.
         """
-        return shell.run([str(self._program), *words], env={"KUBECONFIG": str(config.KUBECONFIG)}, timeout=120)
+        return shell.run([str(self._program), *words], env={"KUBECONFIG": str(Paths.current().kubeconfig)}, timeout=120)
 
 
 def candidates(path: Path) -> Iterator[Path]:

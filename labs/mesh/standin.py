@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 
 from labs import config
 from labs.mesh.base import Mesh
+from labs.wire import isolated
 
 WRAPPER = """\
 #!/bin/sh
 # The lab's stand-in for the linkerd command; written by `lab up`.
-PYTHONPATH={root} exec {python} -m labs.mesh.linkerd_cli "$@"
+exec {command} "$@"
 """
 
 
@@ -34,6 +34,6 @@ def install_cli(bin_dir: Path) -> Path:
     """Write the command ``linkerd`` into ``bin_dir`` (made if absent) and return its path."""
     bin_dir.mkdir(parents=True, exist_ok=True)
     path = bin_dir / "linkerd"
-    path.write_text(WRAPPER.format(root=shlex.quote(str(config.ROOT)), python=shlex.quote(sys.executable)))
+    path.write_text(WRAPPER.format(command=shlex.join(isolated.command("labs.mesh.linkerd_cli"))))
     path.chmod(0o755)
     return path

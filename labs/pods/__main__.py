@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 
 PROGRAMS = {
     "gpu-simulator": "labs.pods.gpu_simulator.main",
@@ -22,7 +23,8 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in PROGRAMS:
         print(f"usage: python -m labs.pods PROGRAM [ARG …]; the programs are: {', '.join(PROGRAMS)}", file=sys.stderr)
         return 2
-    return importlib.import_module(PROGRAMS[argv[0]]).main(argv[1:])
+    main: Callable[[list[str]], int] = importlib.import_module(PROGRAMS[argv[0]]).main
+    return main(argv[1:])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The verbs of the set-up: ``lab doctor``, ``lab tools``."""
+"""The verbs of the set-up: ``lab doctor``, ``lab tools``, ``lab image``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from labs.setup import findings
 
 @click.command()
 @click.option("--backend", type=click.Choice(["auto", *backends.BACKENDS]), default="auto", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON list of findings.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
 def doctor(backend: str, as_json: bool) -> None:
-    """Look whether this machine is ready; nothing is changed."""
+    """Check whether this machine can run the lab. Changes nothing."""
     from labs.setup import doctor as examination
 
     found = examination.examine(backend)
@@ -26,7 +26,7 @@ def doctor(backend: str, as_json: bool) -> None:
 @click.command()
 @click.argument("names", nargs=-1, metavar="[kind] [k3d] [linkerd] [kubectl]")
 def tools(names: tuple[str, ...]) -> None:
-    """Fetch the pinned command-line programs, check them, and put them into .lab/bin (harmless when they are there)."""
+    """Download the pinned command-line tools, verify their checksums and put them into .lab/bin."""
     from labs import errors
     from labs.clusters.console import ConsoleProgress
     from labs.setup import tools as fetching
@@ -40,13 +40,13 @@ def tools(names: tuple[str, ...]) -> None:
 
 @click.group()
 def image() -> None:
-    """The image of the lab's own programs."""
+    """Build the container image of the lab's programs."""
 
 
 @image.command()
-@click.option("--base-image", help="Instead of the Dockerfile's own, for instance one from your registry.")
+@click.option("--base-image", help="Use this base image instead of the Dockerfile's, for example one from your registry.")
 @click.option("--push", metavar="REGISTRY", help="Build for amd64 and arm64, and push to REGISTRY/boring-ops-lab/lab.")
-@click.option("--load", is_flag=True, help="Put it into the nodes of the running lab as well.")
+@click.option("--load", is_flag=True, help="Also load it into the nodes of the running lab.")
 def build(base_image: str | None, push: str | None, load: bool) -> None:
     """Build the image with Docker."""
     from labs.setup import image as building
@@ -56,7 +56,7 @@ def build(base_image: str | None, push: str | None, load: bool) -> None:
 
 @image.command()
 def lock() -> None:
-    """Write clusters/image/requirements.lock anew, after the checkout's own lock has changed."""
+    """Regenerate clusters/image/requirements.lock after requirements.lock has changed."""
     from labs.setup import image_lock
 
     image_lock.write()

@@ -1,4 +1,4 @@
-"""``lab doctor``: is this machine ready for a backend? Every finding at once, each with what to type."""
+"""``lab doctor``: whether this machine can run a backend. It reports all findings at once, each with what to type."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import psutil
 
-from labs import config, errors
+from labs import errors, topology
 from labs.clusters import backends
 from labs.embedded import plan, ports
-from labs.setup import doctor_docker, doctor_network, doctor_tools
+from labs.paths import Paths, cache_dir
+from labs.setup import doctor_docker, doctor_files, doctor_network, doctor_tools
 from labs.setup.findings import Finding
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 def examine(backend: str = "auto") -> list[Finding]:
-    """Look at this machine for a backend (``auto``: the one ``lab up`` would take); nothing is changed."""
+    """Examine this machine for a backend (``auto``: the one that ``lab up`` would pick). Changes nothing."""
     name, reason = (backend, "you asked for it") if backend != "auto" else _choice()
     common = [Finding("backend", True, f"{name} ({reason})"), python()]
-    return [*common, *LOOKS[name](), doctor_network.proxy(), *doctor_tools.for_backend(name)]
+    return [*common, *LOOKS[name](), *doctor_files.looks(), doctor_network.loopback_is_direct(), *doctor_tools.for_backend(name)]
 
 
 def _choice() -> tuple[str, str]:
@@ -51,18 +52,18 @@ def _choice() -> tuple[str, str]:
 
 
 def embedded() -> list[Finding]:
-    """What processes on the loopback need."""
+    """What the embedded backend needs."""
     looks = (system, cores, memory, disk, loopback, addresses, open_files, inotify, programs)
     return [look() for look in looks]
 
 
 def containers() -> list[Finding]:
-    """What nodes in containers need."""
-    return [*doctor_docker.looks(), doctor_network.tunnels()]
+    """What kind and k3d need."""
+    return [*doctor_docker.looks(), doctor_network.nodes_proxy(), doctor_network.tunnels()]
 
 
 def contexts() -> list[Finding]:
-    """What clusters that exist already need of this machine: a kubeconfig that has them."""
+    """What the backend for existing clusters needs: a kubeconfig with two contexts."""
     from labs.clusters.contexts import access
 
     found = access.contexts()
@@ -91,7 +92,9 @@ def system() -> Finding:
 
 def cores() -> Finding:
     count = os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(psutil.Process().cpu_affinity())
-    return Finding(f"{CORES_NEEDED} cores or more", (count or 1) >= CORES_NEEDED, f"{count}", "expect everything to take longer")
+    return Finding(
+        f"{CORES_NEEDED} cores or more", (count or 1) >= CORES_NEEDED, f"{count}", "expect everything to take longer on fewer"
+    )
 
 
 def available_memory() -> float:
@@ -106,33 +109,30 @@ def available_memory() -> float:
 
 def memory() -> Finding:
     free = available_memory()
-    fix = "close a browser or two; the lab still runs with less, slowly"
+    fix = "close some programs; with less memory the lab runs, slowly"
     return Finding(f"{MEMORY_NEEDED:.0f} GiB of free memory", free >= MEMORY_NEEDED, f"{free:.1f} GiB", fix)
 
 
 def disk_needed() -> float:
-    """GiB of free disk the next step needs: much while the programs are still to be compiled, little afterwards."""
+    """GiB of free disk that the next step needs: much until the programs are compiled, little afterwards."""
     return DISK_NEEDED_BUILT if _programs_are_built() else DISK_NEEDED_TO_BUILD
 
 
 def free_disk() -> float:
-    """GiB free where the cache folder is (or will be)."""
-    folder = config.cache_dir()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free / GIB
+    """GiB free on the disk of the cache folder."""
+    return shutil.disk_usage(doctor_files.nearest(cache_dir())).free / GIB
 
 
 def disk() -> Finding:
     free, needed = free_disk(), disk_needed()
-    fix = f"free some room where {config.cache_dir()} is, or point XDG_CACHE_HOME at a larger disk"
+    fix = f"free some space on the disk of {cache_dir()}, or set XDG_CACHE_HOME to a folder on a larger one"
     return Finding(f"{needed:.0f} GiB of free disk", free >= needed, f"{free:.1f} GiB", fix)
 
 
 def loopback() -> Finding:
-    """All of 127.0.0.0/8 must be usable (on Linux it is; other systems give 127.0.0.1 only)."""
+    """All of 127.0.0.0/8 must be usable, as it is on Linux; other systems configure 127.0.0.1 only."""
     try:
-        for spec in config.topology():
+        for spec in topology.defaults():
             second = str(spec.pod_range).split(".")[1]
             with socket.socket() as probe:
                 probe.bind((f"127.{second}.255.254", 0))
@@ -142,10 +142,10 @@ def loopback() -> Finding:
 
 
 def addresses() -> Finding:
-    """The lab's fixed addresses are free, or taken by this checkout's own lab."""
+    """The lab's fixed addresses are free, or in use by this checkout's lab."""
     name = "the lab's ports"
-    if config.KUBECONFIG.exists():
-        return Finding(name, True, "this checkout's lab is up and has them")
+    if Paths.current().kubeconfig.exists():
+        return Finding(name, True, "in use by this checkout's lab, which is up")
     try:
         ports.require_free(plan.listeners())
     except errors.AddressTaken as error:
@@ -158,7 +158,8 @@ def open_files() -> Finding:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = hard if hard != resource.RLIM_INFINITY else 1_000_000
-    return Finding(f"{OPEN_FILES_NEEDED} open files", limit >= OPEN_FILES_NEEDED, f"{soft} ({limit} at most)", "ulimit -n 4096")
+    fix = "a shell without a lower limit (ulimit -Hn shows it), or raise it in /etc/security/limits.conf"
+    return Finding(f"{OPEN_FILES_NEEDED} open files", limit >= OPEN_FILES_NEEDED, f"{soft} ({limit} at most)", fix)
 
 
 def inotify() -> Finding:
@@ -169,7 +170,7 @@ def inotify() -> Finding:
     limit, held = int(INOTIFY_LIMIT.read_text()), inotify_instances()
     found = f"{limit - held} free ({held} of {limit} in use)"
     # A lab that is up holds its own already.
-    good = limit - held >= INOTIFY_NEEDED or (config.KUBECONFIG.exists() and held < limit)
+    good = limit - held >= INOTIFY_NEEDED or (Paths.current().kubeconfig.exists() and held < limit)
     return Finding(name, good, found, "sudo sysctl fs.inotify.max_user_instances=512")
 
 
@@ -200,7 +201,7 @@ def _watches(link: Path) -> bool:
 
 
 def programs() -> Finding:
-    found = "compiled" if _programs_are_built() else "not yet compiled: the first 'lab up' takes about ten minutes longer"
+    found = "compiled" if _programs_are_built() else "not compiled yet: the first 'lab up' takes about ten minutes longer"
     return Finding("Kubernetes programs", True, found)
 
 

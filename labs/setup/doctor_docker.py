@@ -1,4 +1,4 @@
-"""What kind and k3d need of this machine: a Docker engine that is large enough, on a system that lets nodes be containers."""
+"""What kind and k3d need: a Docker engine with enough memory, on a system where nodes can be containers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 
 from labs import config, errors, shell
-from labs.clusters import docker
-from labs.clusters.docker import GIB, Engine
+from labs.clusters.docker import engine as docker
+from labs.clusters.docker.engine import GIB, Engine
 from labs.setup.findings import Finding
 
 CPUS_NEEDED = 2
@@ -25,7 +25,7 @@ WINDOWS_DISKS = "/mnt/"
 
 
 def looks() -> list[Finding]:
-    """Everything about Docker. Without an engine the first finding says so, and what needs one is not looked at."""
+    """All findings about Docker. Without an engine, the first finding says so and the others that need one are left out."""
     try:
         engine = docker.engine()
     except errors.LabError as error:
@@ -74,7 +74,7 @@ def disk() -> Finding:
 
 
 def system(engine: Engine | None = None) -> list[Finding]:
-    """What is special about this kind of machine."""
+    """Findings that apply to this kind of machine only."""
     if sys.platform == "darwin":
         return [apple(engine)]
     return [wsl()] if "microsoft" in platform.release().lower() else []

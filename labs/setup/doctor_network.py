@@ -1,44 +1,105 @@
-"""Settings of this machine's network that break clusters in containers: proxies and virtual private networks."""
+"""Network settings of this machine that break the lab: proxies and virtual private networks."""
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import http.server
 import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Iterable
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psutil
 
-from labs import config
+from labs import errors, shell, topology
+from labs.kubectl import program as kubectl_program
 from labs.setup.findings import Finding
+from labs.wire import loopback
 
 ROUTES = Path("/proc/net/route")
 DOCKER_NETWORKS = tuple(map(ipaddress.IPv4Network, ("172.16.0.0/12", "192.168.0.0/16")))
 """Where Docker takes the ranges of new networks from, unless it is told otherwise."""
 TUNNELS = ("tun", "utun", "wg", "ppp", "tailscale", "ipsec", "gpd", "cscotun")
 """What interfaces of virtual private networks are called."""
-LOCAL = ("localhost", "127.0.0.1")
+TIMEOUT = 10.0
+"""Seconds a request to this machine itself may take."""
+GREETING = "boring-ops-lab"
 
 
-def proxy() -> Finding:
-    """Nodes inherit the proxy settings, and so do the lab's own programs."""
-    found = {name: value for name in ("HTTP_PROXY", "HTTPS_PROXY") if (value := _variable(name))}
-    if not found:
-        return Finding("proxy settings", True, "none")
-    said = ", ".join(f"{name}={value}" for name, value in found.items())
-    exempt = {word.strip().lstrip(".") for word in _variable("NO_PROXY").split(",")}
-    ranges = [str(network) for spec in config.topology() for network in (spec.pod_range, spec.service_range)]
-    missing = [word for word in (*LOCAL, *ranges, "svc", "cluster.local") if word not in exempt]
-    if any(urlsplit(value).hostname in (*LOCAL, "::1") for value in found.values()):
-        fix = "name the proxy by an address that containers reach too (Docker Desktop: host.docker.internal), not by localhost"
-        return Finding("proxy settings", False, f"{said}: inside a node, localhost is the node", fix)
-    fix = f"export NO_PROXY={','.join(filter(None, [_variable('NO_PROXY'), *missing]))}"
-    return Finding(
-        "proxy settings", not missing, f"{said}; NO_PROXY {'lacks ' + ', '.join(missing) if missing else 'is good'}", fix
-    )
+def loopback_is_direct() -> Finding:
+    """Whether the lab's programs reach 127.0.0.1. It tries, since each program reads the proxy settings in its own way."""
+    name = "requests to this machine"
+    with _listener() as url:
+        strays = [program for program, ask in CLIENTS.items() if ask(url) != GREETING]
+    proxies = ", ".join(f"{variable}={value}" for variable, value in named_proxies().items())
+    if not strays:
+        return Finding(name, True, f"arrive ({proxies} is for others)" if proxies else "arrive, and no proxy is set")
+    found = f"those of {' and '.join(strays)} do not arrive at {url}; " + (proxies or "no proxy is set in the environment")
+    fix = f"export NO_PROXY={loopback.exempt(_variable('NO_PROXY'))}; or let your firewall or VPN leave 127.0.0.0/8 alone"
+    return Finding(name, False, found, fix)
+
+
+@contextlib.contextmanager
+def _listener() -> Iterator[str]:
+    """A server on a free loopback port that answers every request with ``GREETING``; yields its URL."""
+
+    class Greeter(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(GREETING.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the doctor's lines are the only ones to be read."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Greeter) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def _python(url: str) -> str:
+    try:
+        # An opener of its own: the module's goes by the settings that it was first used with.
+        with urllib.request.build_opener().open(url, timeout=TIMEOUT) as response:
+            return str(response.read(100).decode(errors="replace"))
+    except (OSError, http.client.HTTPException) as error:
+        return str(error)
+
+
+def _kubectl(url: str) -> str:
+    try:
+        return shell.run(
+            [kubectl_program(), f"--server={url}", "get", "--raw=/"], timeout=TIMEOUT, env={"KUBECONFIG": os.devnull}
+        )
+    except errors.LabError as error:
+        return error.message
+
+
+CLIENTS: dict[str, Callable[[str], str]] = {"Python": _python, "kubectl": _kubectl}
+
+
+def nodes_proxy() -> Finding:
+    """Nodes in containers inherit the proxy settings: a proxy on localhost is not there inside a node."""
+    name = "proxy of the nodes"
+    proxies = named_proxies()
+    said = ", ".join(f"{variable}={value}" for variable, value in proxies.items()) or "none"
+    if not any(loopback.is_loopback(value) for value in proxies.values()):
+        return Finding(name, True, said)
+    fix = "name the proxy by an address that containers reach too (Docker Desktop: host.docker.internal), not by localhost"
+    return Finding(name, False, f"{said}: inside a node, localhost is the node", fix)
+
+
+def named_proxies() -> dict[str, str]:
+    """The proxies that the environment names."""
+    return {name: value for name in ("HTTP_PROXY", "HTTPS_PROXY") if (value := _variable(name))}
 
 
 def _variable(name: str) -> str:
@@ -46,8 +107,8 @@ def _variable(name: str) -> str:
 
 
 def tunnels() -> Finding:
-    """A virtual private network that takes the addresses of Docker or of the lab takes the clusters off this machine."""
-    wanted = [*DOCKER_NETWORKS, *(network for spec in config.topology() for network in (spec.pod_range, spec.service_range))]
+    """A VPN that routes the addresses of Docker or of the lab makes the clusters unreachable from this machine."""
+    wanted = [*DOCKER_NETWORKS, *(network for spec in topology.defaults() for network in (spec.pod_range, spec.service_range))]
     for interface, route in tunnel_routes():
         # A route for everything leaves the nearer networks alone.
         taken = [network for network in wanted if route.prefixlen and route.overlaps(network)]
@@ -59,7 +120,7 @@ def tunnels() -> Finding:
 
 
 def tunnel_routes() -> Iterable[tuple[str, ipaddress.IPv4Network]]:
-    """Interface and network of what goes through a tunnel: the routes on Linux, elsewhere the interfaces' own networks."""
+    """Interface and network of each route through a tunnel; on systems without /proc, the interfaces' own networks."""
     if ROUTES.exists():
         for line in ROUTES.read_text().splitlines()[1:]:
             words = line.split()

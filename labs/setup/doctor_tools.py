@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from labs import config, errors, shell
+from labs import kubectl as kubectl_program
 from labs.clusters import programs
-from labs.embedded.boot import kubectl_program
 from labs.mesh.linkerd import candidates, client_version
+from labs.paths import Paths
 from labs.setup.findings import Finding
 
 
@@ -29,7 +30,7 @@ def kubectl() -> Finding:
     wanted = config.versions()["kubernetes"]["version"]
     name = f"kubectl for Kubernetes {wanted}"
     try:
-        path = kubectl_program()
+        path = kubectl_program.program()
         said = json.loads(shell.run([path, "version", "--client", "--output=json"], timeout=20))
         found = said["clientVersion"]["gitVersion"].lstrip("v")
     except (errors.LabError, ValueError, KeyError) as error:
@@ -38,7 +39,7 @@ def kubectl() -> Finding:
 
 
 def place(path: str) -> str:
-    """Where a program is; below the checkout, from there: what notebooks keep in git says nothing of a machine's folders."""
+    """Where a program is, relative to the checkout if it is inside: notebooks keep this output in git."""
     return str(Path(path).relative_to(config.ROOT)) if Path(path).is_relative_to(config.ROOT) else path
 
 
@@ -49,15 +50,15 @@ def _minor(version: str) -> int:
 def linkerd() -> Finding:
     """Exactly the pinned release: the notebooks' lessons were recorded with it."""
     wanted = config.versions()["linkerd"]["version"]
-    found = {str(path): client_version(path) for path in candidates(config.BIN / "linkerd")}
-    said = "; ".join(f"{version} ({path})" for path, version in found.items()) or "there is none"
+    found = {str(path): client_version(path) for path in candidates(Paths.current().bin / "linkerd")}
+    said = "; ".join(f"{version} ({path})" for path, version in found.items()) or "not installed"
     return Finding(f"linkerd {wanted}", wanted in found.values(), said, "lab tools linkerd")
 
 
 def step() -> Finding:
-    """Linkerd's own guides make certificates with it; the lab makes them itself."""
+    """Linkerd's guides create certificates with it; the lab creates its own."""
     path = shutil.which("step")
-    return Finding("step", True, path or "not there, and not needed: the lab makes its certificates itself")
+    return Finding("step", True, path or "not installed, and not needed: the lab creates its certificates itself")
 
 
 def for_backend(name: str) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What the doctor says: one line per look."""
+"""The doctor's findings, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's: what was looked at, whether it is good, what was found, what to type if it is not."""
+    """One finding: what was checked, whether it is good, what was found, and what to type if it is not."""
 
     name: str
     ok: bool
@@ -22,7 +22,7 @@ def as_rows(findings: Iterable[Finding]) -> list[dict[str, object]]:
 
 
 def as_lines(findings: Iterable[Finding]) -> str:
-    """The findings for a terminal: a mark, what was looked at, what was found, and what to type."""
+    """The findings for a terminal: a mark, what was checked, what was found, and what to type."""
     lines = []
     for finding in findings:
         lines.append(f"{'✓' if finding.ok else '✗'} {finding.name}: {finding.found}")

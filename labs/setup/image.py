@@ -7,8 +7,8 @@ from typing import Any
 
 from labs import errors
 from labs.clusters import backends, images
+from labs.clusters.base import ImageLoader
 from labs.clusters.console import ConsoleProgress
-from labs.clusters.docker_backend import DockerBackend
 from labs.steps import Action, Progress, run_steps
 
 
@@ -18,24 +18,25 @@ def build(base: str | None, push: str | None, *, load: bool = False) -> str:
     Raises:
         UsageError: it is to be pushed and loaded at once, or there are no nodes to load it into.
     """
-    backend = nodes_backend(push) if load else None
+    loader = nodes_loader(push) if load else None
     made: list[str] = []
 
     def make(progress: Progress) -> None:
         made.append(images.build(base, push))
 
     steps: list[Any] = [Action("Image of the lab", make)]
-    if backend is not None:
-        steps.append(Action("Image in the nodes", partial(backend.load, [images.LAB_IMAGE])))
+    if loader is not None:
+        steps.append(Action("Image in the nodes", partial(loader.load, [images.LAB_IMAGE])))
     run_steps(steps, ConsoleProgress(), keep=True)
     return made[0]
 
 
-def nodes_backend(push: str | None) -> DockerBackend:
-    """The running lab's backend, if its nodes take images from this machine's engine."""
-    backend = backends.current()
+def nodes_loader(push: str | None) -> ImageLoader:
+    """What loads images into the running lab's nodes.
+
+    Raises:
+        UsageError: the image is to be pushed, or the nodes take no images from this machine's engine.
+    """
     if push:
         raise errors.UsageError("an image is pushed or loaded, not both", fix="lab image build --load")
-    if not isinstance(backend, DockerBackend):
-        raise errors.UsageError(f"the backend {backend.name} takes no images from this machine", fix="lab image build")
-    return backend
+    return backends.current().loader()

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from labs import config, releases
+from labs import record, releases
 from labs.clusters import backends
+from labs.paths import Paths
 from labs.steps import Action, Progress, run_steps
 
 TOOLS = ("kind", "k3d", "linkerd", "kubectl")
@@ -16,26 +17,26 @@ MEGABYTE = 10**6
 
 def wanted(names: Sequence[str]) -> list[str]:
     """``names``, or all tools that this checkout's backend can use: the stand-in mesh has a ``linkerd`` of its own."""
-    standin = backends.CHOICE.exists() and not backends.current().can.real_linkerd
+    standin = record.read() is not None and not backends.current().can.real_linkerd
     return list(names) or [tool for tool in TOOLS if not (tool == "linkerd" and standin)]
 
 
 def install(names: Sequence[str], progress: Progress) -> list[Path]:
-    """Fetch what the cache lacks and link it into ``.lab/bin``; returns the links.
+    """Download what the cache lacks and link it into ``.lab/bin``; returns the links.
 
     Raises:
-        SiteUnreachable, ChecksumMismatch, DownloadError: what came before stays.
+        SiteUnreachable, ChecksumMismatch, DownloadError: tools that were installed before the error stay.
     """
     assets = [releases.asset(name) for name in names]
     # What was fetched stays in the cache in any case: the next call continues.
     run_steps([Action(f"{asset.program} {asset.version}", partial(_install, asset)) for asset in assets], progress, keep=True)
-    return [config.BIN / asset.program for asset in assets]
+    return [Paths.current().bin / asset.program for asset in assets]
 
 
 def _install(asset: releases.Asset, progress: Progress) -> None:
     program = asset.ensure(partial(_tell, progress))
-    config.BIN.mkdir(parents=True, exist_ok=True, mode=0o700)
-    link = config.BIN / asset.program
+    Paths.current().bin.mkdir(parents=True, exist_ok=True, mode=0o700)
+    link = Paths.current().bin / asset.program
     draft = link.with_name(f".{link.name}.link")
     draft.unlink(missing_ok=True)
     draft.symlink_to(program)

@@ -1,7 +1,7 @@
-"""Where a fleet is full: what was asked of it during a load, what it gave, and where the queue began.
+"""Where a fleet is full: what a load demanded, what the fleet delivered, and where the queue began.
 
-Both are tokens a second, averaged over the same few seconds, so that one can be drawn against the other. What was asked comes
-from the load's records, what was given from the servers' own counters.
+Both are tokens per second, averaged over the same few seconds, so that one can be plotted against the other. Demand comes from
+the load's records, delivery from the servers' own counters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 
 from labs.errors import UsageError
 from labs.telemetry.charts import Chart, curves
-from labs.telemetry.load import LoadResult
+from labs.telemetry.load_result import LoadResult
 from labs.telemetry.prometheus import Prometheus
 
 WINDOW = 4
@@ -23,11 +23,11 @@ WINDOW = 4
 HALF = pd.Timedelta(seconds=WINDOW / 2)
 WAITING = "sum(vllm:num_requests_waiting)"
 QUEUE = 1.0
-"""So many requests that wait are a queue."""
+"""Requests waiting that count as a queue."""
 CALM = 0.1
-"""The quantile of the latency that stands for an answer without a queue."""
+"""The latency quantile that represents an answer without a queue."""
 ENOUGH = 0.95
-"""The share of answers that must be good for a rate to count as kept."""
+"""The share of answers that must be good for a rate to count as sustained."""
 
 
 @dataclass(frozen=True)

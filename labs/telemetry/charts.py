@@ -1,6 +1,6 @@
-"""Charts for notebooks: a PNG with alternative text, and under it a small table.
+"""Charts for notebooks: a PNG with alternative text, and a small table below it.
 
-Figures are drawn with Agg and without pyplot, so nothing is kept between two charts.
+Figures use Agg without pyplot, so no state survives from one chart to the next.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FONT = 12
-"""Points; nothing in a chart is smaller than 11."""
+"""Points; no text in a chart is smaller than 11."""
 SMALL = 11
 WIDTH = 10.0
-"""Inches: fills a notebook's column at DPI."""
+"""Inches: at DPI this fills a notebook's column."""
 DPI = 100
 HEIGHT_ALONE = 4.2
-HEIGHT_IN_STORY = 2.0
+HEIGHT_IN_TIMELINE = 2.0
 LONGEST_NAME = 28
-"""Characters of a series' name that fit beside the axes."""
+"""Characters of a series' name that fit next to the axes."""
 LEGIBLE = 7
-"""Series a panel shows at most; the rest is counted in its title."""
+"""The most series that a panel draws; its title counts the others."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One set of axes: a frame indexed by time with a column per line. ``points``: no lines, a mark per value."""
+    """One set of axes: a frame indexed by time with a column per line. ``points`` draws marks instead of lines."""
 
     frame: pd.DataFrame
     title: str
@@ -53,7 +53,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart. In a notebook it shows itself; ``alt`` is its text for those who do not see it."""
+    """A drawn chart that displays itself in a notebook; ``alt`` is its alternative text."""
 
     png: bytes
     alt: str
@@ -71,12 +71,12 @@ class Chart:
     __repr__ = __str__
 
     def image(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The picture as Jupyter's display data, and its metadata with the alternative text."""
+        """The picture as Jupyter display data, and metadata with the alternative text."""
         data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": str(self)}
         return data, {"image/png": {"alt": self.alt, "width": int(WIDTH * DPI)}}
 
     def caption(self) -> dict[str, Any]:
-        """What stands under the picture: the one-sentence reading and the table."""
+        """What appears below the picture: a one-sentence reading and the table."""
         sentence = f"<p><em>{self.reading}</em></p>" if self.reading else ""
         table = self.table.to_html(border=0) if len(self.table) else ""
         return {"text/html": sentence + table, "text/plain": str(self)}
@@ -86,9 +86,9 @@ class Chart:
 
 
 def draw(panels: Sequence[Panel], *, title: str = "", reading: str = "", windows: Sequence[Window] = ()) -> Chart:
-    """Panels one under the other on a shared time axis, with ``windows`` shaded across all of them."""
+    """Stacked panels on a shared time axis, with ``windows`` shaded across all of them."""
     alone = len(panels) == 1
-    height = HEIGHT_ALONE if alone else 0.9 + HEIGHT_IN_STORY * len(panels)
+    height = HEIGHT_ALONE if alone else 0.9 + HEIGHT_IN_TIMELINE * len(panels)
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -104,7 +104,7 @@ def draw(panels: Sequence[Panel], *, title: str = "", reading: str = "", windows
 
 
 def bars(values: pd.Series, *, title: str, unit: str, reading: str = "") -> Chart:
-    """One bar per value, the first on top, each with its number beside it."""
+    """One bar per value, the first at the top, each with its number."""
     figure = Figure(figsize=(WIDTH, 1.2 + 0.36 * max(len(values), 1)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
@@ -120,7 +120,7 @@ def bars(values: pd.Series, *, title: str, unit: str, reading: str = "") -> Char
 
 
 def intervals(frame: pd.DataFrame, *, title: str, unit: str, reading: str = "") -> Chart:
-    """One row per value, the first on top: a mark at ``value``, a line from ``low`` to ``high``, and the numbers beside it."""
+    """One row per value, the first at the top: a mark at ``value``, a line from ``low`` to ``high``, and the numbers."""
     figure = Figure(figsize=(WIDTH, 1.4 + 0.5 * max(len(frame), 1)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
@@ -147,7 +147,7 @@ def intervals(frame: pd.DataFrame, *, title: str, unit: str, reading: str = "") 
 def curves(
     lines: Mapping[str, pd.Series], *, x: str, y: str, title: str, reading: str, marks: Mapping[str, float], table: pd.DataFrame
 ) -> Chart:
-    """Lines over a number instead of time, with a dotted diagonal where both are equal; ``marks`` are places on the x axis."""
+    """Lines over a number instead of time, with a dotted diagonal where x equals y; ``marks`` are positions on the x axis."""
     figure = Figure(figsize=(WIDTH, HEIGHT_ALONE), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
@@ -161,9 +161,13 @@ def curves(
         place = (at, 0.03 + 0.08 * row)
         side = "right" if at > top / 2 else "left"
         axis.annotate(
-            f" {text} ", xy=place, xycoords=axis.get_xaxis_transform(), fontsize=SMALL, ha=side,
+            f" {text} ",
+            xy=place,
+            xycoords=axis.get_xaxis_transform(),
+            fontsize=SMALL,
+            ha=side,
             bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1},
-        )  # fmt: skip
+        )
     _dress(axis, x, y)
     axis.annotate("all that is asked", xy=(top, top), xytext=(-6, 0), textcoords="offset points", fontsize=SMALL, ha="right")
     if lines:
@@ -221,14 +225,14 @@ def _line(axis: Axes, series: pd.Series, number: int, points: bool) -> None:
             series.index, series, linestyle="", marker=MARKERS[number % len(MARKERS)], markersize=4, alpha=0.6, color=colour
         )
     else:
-        # Gaps stay gaps: a series that ended is the message.
+        # Gaps stay gaps: that a series ended is often the point.
         axis.plot(series.index, series, linestyle=STYLES[number % len(STYLES)], linewidth=2, color=colour)
 
 
 def _direct_labels(axis: Axes, frame: pd.DataFrame, points: bool) -> None:
-    """Write each series' name at its right end, spread so that no two names overlap."""
+    """Write each series' name at its right end, spread so that no two overlap."""
     if frame.shape[1] == 1 and len(str(frame.columns[0])) > LONGEST_NAME:
-        return  # a lone series named by its whole query: the title says what it is
+        return  # a single series named by its whole query: the title already says what it is
     last = {name: frame[name].dropna() for name in frame.columns}
     low, high = axis.get_ylim()
     gap = (high - low) * (SMALL + 3) / _height(axis)
@@ -239,13 +243,18 @@ def _direct_labels(axis: Axes, frame: pd.DataFrame, points: bool) -> None:
         style = MARKERS[number % len(MARKERS)] if points else ""
         mark = {"o": "● ", "s": "■ ", "^": "▲ ", "D": "◆ ", "v": "▼ "}.get(style, "")
         axis.annotate(
-            f"{mark}{name}", xy=(1.01, y), xycoords=axis.get_yaxis_transform(), fontsize=SMALL, va="center",
-            color=PALETTE[number % len(PALETTE)], annotation_clip=False,
-        )  # fmt: skip
+            f"{mark}{name}",
+            xy=(1.01, y),
+            xycoords=axis.get_yaxis_transform(),
+            fontsize=SMALL,
+            va="center",
+            color=PALETTE[number % len(PALETTE)],
+            annotation_clip=False,
+        )
 
 
 def _height(axis: Axes) -> float:
-    """Points from the lower to the upper end of the axes, about: titles and ticks take their part later."""
+    """Approximate height of the axes in points; titles and ticks take their share later."""
     return max(1.0, axis.get_window_extent().height * 72 / DPI * 0.8)
 
 
@@ -262,7 +271,7 @@ def _spread(values: list[float], gap: float, low: float, high: float) -> list[fl
 
 
 def _span(panels: Sequence[Panel]) -> tuple[datetime, datetime] | None:
-    """From the first to the last time of any panel; a panel without data still has an index."""
+    """From the first to the last time in any panel; a panel without data still has an index."""
     times = [stamp for panel in panels if len(panel.frame.index) for stamp in (panel.frame.index[0], panel.frame.index[-1])]
     if not times:
         return None
@@ -276,7 +285,7 @@ def _visible(windows: Sequence[Window], span: tuple[datetime, datetime] | None) 
 def _shade(axis: Axes, windows: Sequence[Window], span: tuple[datetime, datetime] | None, *, labelled: bool) -> None:
     visible = _visible(windows, span)
     if labelled and visible:
-        # Room above the data for a line of text per window.
+        # Leave room above the data for one line of text per window.
         low, high = axis.get_ylim()
         axis.set_ylim(low, high + (high - low) * len(visible) * (SMALL + 5) / _height(axis))
     for row, window in enumerate(visible):
@@ -286,10 +295,16 @@ def _shade(axis: Axes, windows: Sequence[Window], span: tuple[datetime, datetime
             axis.axvline(dates.date2num(edge), color="#8A6000", linewidth=1, linestyle=(0, (2, 2)))
         if labelled:
             axis.annotate(
-                window.label, xy=(dates.date2num(window.start), 1), xycoords=axis.get_xaxis_transform(),
-                xytext=(4, -4 - row * (SMALL + 4)), textcoords="offset points", fontsize=SMALL, va="top", color="#5C4000",
+                window.label,
+                xy=(dates.date2num(window.start), 1),
+                xycoords=axis.get_xaxis_transform(),
+                xytext=(4, -4 - row * (SMALL + 4)),
+                textcoords="offset points",
+                fontsize=SMALL,
+                va="top",
+                color="#5C4000",
                 bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1},
-            )  # fmt: skip
+            )
 
 
 def _time_axis(axis: Axes, span: tuple[datetime, datetime] | None) -> None:
@@ -304,7 +319,7 @@ def _time_axis(axis: Axes, span: tuple[datetime, datetime] | None) -> None:
 
 
 def _table(panels: Sequence[Panel]) -> pd.DataFrame:
-    """Lowest, middle, highest and last value of every line drawn."""
+    """Minimum, median, maximum and last value of every line."""
     rows = {}
     for panel in panels:
         for name in panel.frame.dropna(axis="columns", how="all").columns[:LEGIBLE]:

@@ -1,4 +1,4 @@
-"""The Grafana dashboards of ``clusters/manifests/grafana-dashboards``: which queries they hold, for whoever tests them."""
+"""The Grafana dashboards of ``clusters/manifests/grafana-dashboards``: their queries, for tests."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import json
 from dataclasses import dataclass
 
 from labs import config
+from labs.topology import PlacedByRole, Role
 
 FOLDER = config.MANIFESTS / "grafana-dashboards"
-CLUSTERS = {"serving.json": "gpu", "mesh.json": "app"}
-"""Which cluster's Prometheus a dashboard is for."""
+ROLES: dict[str, Role] = {"serving.json": "gpus", "mesh.json": "users"}
+"""The role of the cluster whose Prometheus a dashboard shows."""
 
 
 @dataclass(frozen=True)
-class Target:
+class DashboardQuery(PlacedByRole):
     """One query of one panel."""
 
     dashboard: str
     panel: str
-    cluster: str
+    role: Role
     promql: str
 
 
-def targets() -> list[Target]:
+def targets() -> list[DashboardQuery]:
     """Every query of every dashboard."""
     found = []
-    for name, cluster in CLUSTERS.items():
+    for name, role in ROLES.items():
         for panel in json.loads((FOLDER / name).read_text(encoding="utf-8"))["panels"]:
-            found += [Target(name, panel["title"], cluster, target["expr"]) for target in panel["targets"]]
+            found += [DashboardQuery(name, panel["title"], role, target["expr"]) for target in panel["targets"]]
     return found

@@ -1,4 +1,4 @@
-"""What the lab's processes hold of this machine's memory."""
+"""How much of this machine's memory the lab's processes use."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ NONE = "No process of the lab runs."
 
 
 def by_component(children: Iterable[Mapping[str, Any]]) -> pd.Series:
-    """MiB per supervised process, with all it started, the largest first.
+    """MiB per supervised process, including its descendants, the largest first.
 
-    Proportional set size: a page that several processes share counts once in the sum (proc(5), smaps).
+    This is the proportional set size: a page shared by several processes counts once in the sum (proc(5), smaps).
     ``children`` are rows of ``lab status``, with ``name`` and ``pid``.
     """
     sizes: Counter[str] = Counter()
@@ -49,4 +49,4 @@ def chart(children: Iterable[Mapping[str, Any]]) -> Chart:
     sizes = by_component(rows)
     nothing = "The nodes are no processes of this machine: docker stats shows those of kind and k3d." if rows else NONE
     reading = f"All together: {sizes.sum() / 1024:.1f} GiB." if len(sizes) else nothing
-    return bars(sizes, title="Memory of the lab's processes, with the pods they run", unit="MiB", reading=reading)
+    return bars(sizes, title="SavedState of the lab's processes, with the pods they run", unit="MiB", reading=reading)

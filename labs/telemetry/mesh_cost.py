@@ -1,7 +1,7 @@
-"""What the mesh costs: the same small request on four ways, and what its proxies need for it.
+"""What the mesh costs: the same small request on four paths, and what the proxies need for it.
 
-The programs are those of ``clusters/manifests/mesh-cost`` (notebook 13). The ways take turns, so that a busy minute of this
-machine falls on all of them. What a real Linkerd cost: `LINKERD`.
+The programs are in ``clusters/manifests/mesh-cost`` (notebook 13). The paths take turns, so that a busy minute on this machine
+affects all of them. For the cost of a real Linkerd see `LINKERD`.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from labs.clusters.base import Cluster
 from labs.errors import NotFound
 from labs.telemetry.charts import Chart, bars, intervals
 from labs.telemetry.prometheus import Prometheus
+from labs.topology import Role, primary
 
 NAMESPACE, PLAIN, PORT = "cost", "cost-plain", 8080
 DIRECT, MESHED, GATEWAY, FLAT = "direct", "meshed", "through the gateway", "flat"
 WAYS = (DIRECT, MESHED, GATEWAY, FLAT)
 URLS = {MESHED: "echo", GATEWAY: "echo-gpu", FLAT: "echo-flat-gpu"}
-"""The Service behind each way that leads through the mesh."""
-PROXIES = {
-    "caller's": ("app", NAMESPACE, "asker", (MESHED, GATEWAY, FLAT)),
-    "server's": ("app", NAMESPACE, "echo", (MESHED,)),
-    "server's, other cluster": ("gpu", NAMESPACE, "echo", (GATEWAY, FLAT)),
-    "gateway's": ("gpu", "linkerd-multicluster", "linkerd-gateway", (GATEWAY,)),
+"""The Service behind each path through the mesh."""
+PROXIES: dict[str, tuple[Role, str, str, tuple[str, ...]]] = {
+    "caller's": ("users", NAMESPACE, "asker", (MESHED, GATEWAY, FLAT)),
+    "server's": ("users", NAMESPACE, "echo", (MESHED,)),
+    "server's, other cluster": ("gpus", NAMESPACE, "echo", (GATEWAY, FLAT)),
+    "gateway's": ("gpus", "linkerd-multicluster", "linkerd-gateway", (GATEWAY,)),
 }
-"""Cluster, namespace and Deployment of each proxy, and on which ways it lies."""
+"""The role of each proxy's cluster, its namespace and Deployment, and the paths that pass through it."""
 SCRAPED = 2.0
-"""Seconds until Prometheus knows what has just been counted."""
+"""Seconds until Prometheus has scraped the latest counts."""
 LINKERD = {MESHED: 1.4, GATEWAY: 2.0}
-"""Milliseconds that a real Linkerd added to the median at 100 requests a second, on a busy machine: orders of magnitude
+"""Milliseconds that a real Linkerd added to the median at 100 requests per second, on a busy machine: orders of magnitude
 (linkerd-observed, experiment 9)."""
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -87,7 +88,7 @@ class MeshCost:
 def above(direct: Rounds, other: Rounds, share: float) -> tuple[float, float, float]:
     """How far the quantile of ``other`` lies above that of ``direct``, and the ends of its 95 % bootstrap interval.
 
-    Rounds are drawn first, the same for both, and requests within them then: requests of one round share its weather.
+    Rounds are drawn first, the same for both, and requests within them then: requests of one round share the same conditions.
     """
     draw = np.random.default_rng(1)
     value = float(np.quantile(np.concatenate(other), share) - np.quantile(np.concatenate(direct), share))
@@ -155,7 +156,7 @@ class _Askers:
     """The two pods that ask."""
 
     def __init__(self, clusters: Mapping[str, Cluster]) -> None:
-        self._app = clusters["app"]
+        self._app = clusters[primary("users").name]
         self._direct = f"http://{_address(self._app)}:{PORT}/"
 
     def ask(self, way: str, *flags: str) -> dict[str, Any]:
@@ -187,10 +188,11 @@ def _usage(prometheus: Mapping[str, Prometheus]) -> dict[str, _Proxy]:
         TimedOut: Prometheus does not know one of them.
     """
     found = {}
-    for name, (cluster, namespace, workload, _) in PROXIES.items():
+    for name, (role, namespace, workload, _) in PROXIES.items():
+        server = prometheus[primary(role).name]
         chosen = f'{{namespace="{namespace}", deployment="{workload}"}}'
-        cpu = prometheus[cluster].wait_until(f"sum(process_cpu_seconds_total{chosen})", timeout=30)
-        memory = prometheus[cluster].wait_until(f"max(process_resident_memory_bytes{chosen})", timeout=30)
+        cpu = server.wait_until(f"sum(process_cpu_seconds_total{chosen})", timeout=30)
+        memory = server.wait_until(f"max(process_resident_memory_bytes{chosen})", timeout=30)
         found[name] = _Proxy(float(cpu.iloc[0]), float(memory.iloc[0]))
     return found
 

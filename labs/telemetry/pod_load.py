@@ -1,49 +1,54 @@
-"""Load from a pod that runs already: it begins within a second, and has that pod's identity in the mesh."""
+"""A load from a pod that is already running: it starts within a second, and has that pod's identity in the mesh."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from labs.clusters.base import Cluster, namespace_and_name
-from labs.errors import UsageError
-from labs.telemetry.load import STARTUP, LoadPlan, LoadResult, RunningLoad
+from labs.errors import TimedOut
+from labs.telemetry.load import Load
+from labs.telemetry.load_plan import LoadPlan
+from labs.telemetry.load_result import LoadResult
 from labs.telemetry.windows import Window
+from labs.waiting import attempts
+
+STARTUP_TIMEOUT = 60.0
+"""Seconds the generator may take to start and to end, in addition to the load itself."""
 
 
-class PodLoad(RunningLoad):
-    """Runs in the first container of a Deployment's pod, which has the lab's image; ``inside`` is ``NAMESPACE/DEPLOYMENT``.
+class PodLoad(Load):
+    """Runs the generator with ``kubectl exec`` in a pod of the Deployment ``inside`` (``NAMESPACE/DEPLOYMENT``).
 
-    What was begun there goes on to its end, whether or not somebody waits for it.
+    The pod's first container must have the lab's image. ``stop`` ends ``kubectl``; a container runtime that does not end a
+    program together with its client lets the generator finish its plan.
     """
 
     def __init__(self, cluster: Cluster, plan: LoadPlan, windows: Callable[[], Sequence[Window]], inside: str) -> None:
-        plan.check()
         namespace_and_name(inside)
-        self.plan, self.name = plan, inside
-        self._windows = windows
-        self._result: LoadResult | None = None
-        limit = plan.seconds + plan.timeout + STARTUP
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="load")
-        self._text = self._pool.submit(cluster.run_program, inside, *plan.arguments(), timeout=limit)
+        super().__init__(plan, inside, windows)
+        self._lines: list[str] = []
+        self._program = cluster.start_program(inside, *plan.arguments(), on_line=self._lines.append)
+
+    def wait_until_running(self, timeout: float = STARTUP_TIMEOUT) -> None:
+        for _ in attempts(timeout):
+            if any(line.startswith('{"kind"') for line in self._lines):
+                return
+            if not self._program.is_running:
+                self._program.wait(0)
+        namespace, _ = namespace_and_name(self.name)
+        raise TimedOut(f"the load in {self.name} is not running after {timeout:g} s", fix=f"kubectl -n {namespace} get pods")
 
     def result(self) -> LoadResult:
-        """Wait until the load has ended.
-
-        Raises:
-            CommandFailed: it could not be run there, in kubectl's words.
-            TimedOut: it did not end in time.
-        """
         if self._result is None:
             try:
-                self._result = LoadResult(self._text.result(), self.plan, self._windows)
+                self._program.wait(self.plan.seconds + self.plan.timeout + STARTUP_TIMEOUT)
+                self._result = LoadResult(self._output(), self.plan, self._windows)
             finally:
                 self.stop()
         return self._result
 
-    def so_far(self, since: float | None = None) -> LoadResult:
-        raise UsageError("a load inside a pod tells its requests when it has ended", fix="the same load without inside=")
-
     def stop(self) -> None:
-        """Wait for it no longer; harmless if it has ended."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._program.end()
+
+    def _output(self) -> str:
+        return "".join(self._lines)

@@ -1,11 +1,11 @@
-"""PromQL for the three things one asks of counters and histograms. What comes back is the text: show it, then send it."""
+"""PromQL for the three usual questions about counters and histograms. The functions return text: show it, then send it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 WINDOW = "10s"
-"""Ten scrapes of the lab's Prometheus: short enough to show a failure within seconds. In production a minute or more."""
+"""Ten scrapes in the lab: short enough to show a failure within seconds. Production uses a minute or more."""
 
 
 def selector(metric: str, labels: str = "") -> str:
@@ -18,7 +18,7 @@ def selector(metric: str, labels: str = "") -> str:
 
 
 def rate(counter: str, labels: str = "", *, by: Sequence[str] = (), window: str = WINDOW) -> str:
-    """What a counter grows by each second, added up over all series but for the labels in ``by``.
+    """Growth of a counter per second, summed over all labels except those in ``by``.
 
     >>> rate("vllm:generation_tokens_total", by=["pod"])
     'sum by (pod) (rate(vllm:generation_tokens_total[10s]))'
@@ -28,7 +28,7 @@ def rate(counter: str, labels: str = "", *, by: Sequence[str] = (), window: str 
 
 
 def quantile(q: float, histogram: str, labels: str = "", *, by: Sequence[str] = (), window: str = WINDOW) -> str:
-    """A quantile (0 to 1) of a histogram. The buckets' ``le`` must survive the sum; quantiles themselves are never averaged.
+    """A quantile (0 to 1) of a histogram. The sum must keep the buckets' ``le``; quantiles cannot be averaged.
 
     >>> quantile(0.95, "vllm:time_to_first_token_seconds")
     'histogram_quantile(0.95, sum by (le) (rate(vllm:time_to_first_token_seconds_bucket[10s])))'
@@ -37,12 +37,12 @@ def quantile(q: float, histogram: str, labels: str = "", *, by: Sequence[str] = 
 
 
 def share(part: str, whole: str) -> str:
-    """One rate divided by another, 0 to 1; no result while nothing happens."""
+    """One rate divided by another, 0 to 1; no result while the denominator is zero."""
     return f"({part}) / ({whole} > 0)"
 
 
 def together(queries: Mapping[str, str], label: str = "line") -> str:
-    """Several queries as one, for one answer a look: the series of each carry its name in ``label``.
+    """Several queries combined into one; the series of each carry its name in ``label``.
 
     >>> together({"up": "sum(up)"})
     'label_replace(sum(up), "line", "up", "", "")'

@@ -1,4 +1,4 @@
-"""Looking at something again and again while a cell does something else."""
+"""Sampling a value repeatedly while a cell does something else."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pandas as pd
 
 
 class Sampling:
-    """Calls ``look`` every ``every`` seconds on a thread of its own, from entering a ``with`` block until leaving it.
+    """Calls ``look`` every ``every`` seconds on a thread of its own while a ``with`` block runs.
 
-    What ``look`` returns, a mapping of names to numbers, becomes a row of ``frame``; a name it leaves out counts as 0, since
-    whoever counts by group leaves empty groups out.
+    ``look`` returns a mapping of names to numbers, which becomes a row of ``frame``. A missing name counts as 0, because counting
+    by group omits empty groups.
     """
 
     def __init__(self, look: Callable[[], Mapping[str, float]], every: float = 0.5) -> None:
@@ -25,8 +25,8 @@ class Sampling:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A row per look so far, indexed by time (UTC), a column per name."""
-        # A copy, since the thread may add a row meanwhile.
+        """A row per sample so far, indexed by time (UTC), with a column per name."""
+        # A copy, because the thread may add a row at any time.
         rows = dict(self._rows)
         index = pd.DatetimeIndex(list(rows), tz="UTC", name="time")
         return pd.DataFrame(list(rows.values()), index=index).fillna(0).astype("float64").sort_index(axis=1)
@@ -36,7 +36,7 @@ class Sampling:
             now = pd.Timestamp.now("UTC")
             try:
                 self._rows[now] = self._look()
-            except Exception as error:  # told on leaving: a thread has nobody to raise to
+            except Exception as error:  # raised on exit: a thread cannot raise to anyone
                 self._error = error
                 return
             self._stop.wait(self._every)

@@ -1,7 +1,7 @@
-"""Addresses of the embedded backend: a pod is 10.x.y.z in the API and listens on 127.x.y.z.
+"""Address arithmetic of the loopback network: a pod is 10.x.y.z in the API and listens on 127.x.y.z.
 
-Kubernetes refuses loopback addresses in Endpoints, and nothing in the embedded lab may send a packet to 10.x.
-A meshed pod's app listens on its shadow address, 127.(100+x).y.z; its proxy holds the pod's own address.
+Kubernetes refuses loopback addresses in Endpoints, and nothing on the loopback network sends a packet to 10.x. Programs
+ask ``labs.wire.network`` instead of using these functions; the stand-in mesh alone translates by itself.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 SHADOW_OFFSET = 100
 
 
-def wire(address: str) -> str:
-    """The loopback address that stands for API address ``10.x.y.z``; a loopback address is returned as it is.
+def to_loopback(address: str) -> str:
+    """The loopback address that stands for API address ``10.x.y.z``; a loopback address is returned unchanged.
 
     Raises:
         ValueError: the address is neither 10.x.y.z nor 127.x.y.z.
@@ -21,12 +21,12 @@ def wire(address: str) -> str:
     return f"127.{rest}"
 
 
-def api(address: str) -> str:
-    """The API address ``10.x.y.z`` of a wire address ``127.x.y.z``; an API address is returned as it is."""
-    return "10." + wire(address).partition(".")[2]
+def to_api(address: str) -> str:
+    """The API address ``10.x.y.z`` of a loopback address ``127.x.y.z``; an API address is returned unchanged."""
+    return "10." + to_loopback(address).partition(".")[2]
 
 
 def shadow(address: str) -> str:
     """Where a meshed pod's app listens: ``127.(100+x).y.z`` for a pod whose address is ``10.x.y.z``."""
-    _, second, rest = wire(address).split(".", 2)
+    _, second, rest = to_loopback(address).split(".", 2)
     return f"127.{int(second) + SHADOW_OFFSET}.{rest}"

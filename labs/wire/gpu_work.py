@@ -1,4 +1,4 @@
-"""What a program and the card it computes on tell each other, over the GPU simulator's work socket (its README.md)."""
+"""What a program and the GPU it computes on tell each other, over the GPU simulator's work socket (its README.md)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from enum import StrEnum
 
 @dataclass(frozen=True)
 class Work:
-    """What a program did with the card in the last ``seconds``, and what lies in the card's memory for it now, in bytes.
+    """What a program did with the GPU in the last ``seconds``, and what lies in the GPU's memory for it now, in bytes.
 
-    ``context`` names the process: a restarted container has the same ``pod`` but another CUDA context.
+    ``context`` names the process: a restarted container has the same ``pod`` but another CUDA context. ``pid`` is the process'
+    number as it sees it itself; 0 for one that does not say.
     """
 
     pod: str = ""
@@ -21,33 +22,34 @@ class Work:
     running: int = 0
     seconds: float = 0.0
     context: str = ""
+    pid: int = 0
 
     @property
     def resident_bytes(self) -> int:
         return self.weights_bytes + self.kv_cache_bytes
 
 
-class CardState(StrEnum):
-    """How the card answers a program."""
+class GpuState(StrEnum):
+    """How the GPU answers a program."""
 
     OK = "ok"
     LOST = "lost"
-    """Every use of the card fails, in this process and in the next."""
+    """Every use of the GPU fails, in this process and in the next."""
     FAILED = "failed"
-    """This process' context is dead: each of its calls fails with ``Answer.error``. A new process can work."""
+    """This process' context is dead: each of its calls fails with ``WorkAnswer.error``. A new process can work."""
     HUNG = "hung"
     """Kernels start and never end, without an error: pace and rates are 0."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the card says to a report.
+class WorkAnswer:
+    """What the GPU says to a report.
 
-    ``pace`` is 1 at full clocks and less when the card throttles; the rates, in tokens per second for all sequences together,
+    ``pace`` is 1 at full clocks and less when the GPU throttles; the rates, in tokens per second for all sequences together,
     have it in them. ``memory_free_bytes`` is what this program could still take. ``error`` is CUDA's text for LOST and FAILED.
     """
 
-    state: CardState
+    state: GpuState
     pace: float
     prefill_tokens_per_second: float
     decode_tokens_per_second: float

@@ -127,13 +127,18 @@ class KubeApi:
         assert self._http is not None, "use 'async with KubeApi(…)'"
         headers = self._credentials.headers() | {"Content-Type": content_type}
         async with self._http.request(
-            method, path, data=None if body is None else json.dumps(body), params=params, headers=headers,
+            method,
+            path,
+            data=None if body is None else json.dumps(body),
+            params=params,
+            headers=headers,
             timeout=aiohttp.ClientTimeout(total=timeout),
-        ) as response:  # fmt: skip
+        ) as response:
             text = await response.text()
             if response.status >= 400:
                 raise _error(response.status, text)
-            return json.loads(text)
+            answer: Object = json.loads(text)
+            return answer
 
     async def get(self, resource: str, namespace: str | None, name: str) -> Object:
         return await self.request("GET", path_of(resource, namespace, name))
@@ -165,9 +170,12 @@ class KubeApi:
     ) -> Object:
         """Server-side apply under the field manager ``manager``, taking over fields others own."""
         return await self.request(
-            "PATCH", path_of(resource, namespace, name, sub), body,
-            params={"fieldManager": manager, "force": "true"}, content_type=APPLY_PATCH,
-        )  # fmt: skip
+            "PATCH",
+            path_of(resource, namespace, name, sub),
+            body,
+            params={"fieldManager": manager, "force": "true"},
+            content_type=APPLY_PATCH,
+        )
 
     async def delete(self, resource: str, namespace: str | None, name: str, body: Object | None = None) -> Object:
         return await self.request("DELETE", path_of(resource, namespace, name), body)

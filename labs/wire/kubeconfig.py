@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 from typing import Any
 
 from labs.wire.kube_api import Credentials
+from labs.wire.replace_file import write_private
 
 FILES = {"certificate-authority": "ca.crt", "client-certificate": "client.crt", "client-key": "client.key"}
 """Kubeconfig's key for a file, and the name its inline form (``…-data``) is written under."""
@@ -33,7 +33,7 @@ def credentials(kubeconfig: dict[str, Any], folder: Path, context: str | None = 
 
 
 def _named(kubeconfig: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
-    rows = kubeconfig.get(kind) or []
+    rows: list[dict[str, Any]] = kubeconfig.get(kind) or []
     for row in rows:
         if row["name"] == name:
             return row
@@ -54,7 +54,5 @@ def _token_file(user: dict[str, Any], folder: Path) -> str | None:
 
 def _write(path: Path, content: bytes) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    write_private(path, content)
     return str(path)

@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+PRIVATE = 0o600
 
-def replace_text(path: Path, text: str, *, mode: int | None = None) -> None:
-    """Put ``text`` into ``path`` in one rename; ``mode`` (for instance 0o600) holds from the first byte on."""
+
+def replace_text(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Put ``text`` into ``path`` in one rename; ``mode``, less the umask, holds from the first byte on."""
+    _replace(path, text.encode(), mode)
+
+
+def write_private(path: Path, content: str | bytes) -> None:
+    """Put ``content`` into ``path`` in one rename; nobody but its owner can read it, not even for a moment."""
+    _replace(path, content.encode() if isinstance(content, str) else content, PRIVATE)
+
+
+def _replace(path: Path, content: bytes, mode: int) -> None:
     draft = path.with_name(path.name + ".tmp")
-    if mode is not None:
-        draft.touch(mode=mode)
-    draft.write_text(text)
+    draft.unlink(missing_ok=True)  # one that was left behind has the mode it was made with
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
     os.replace(draft, path)

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from labs import config, errors
-from labs.clusters import docker, images, programs
+from labs import config, errors, topology
+from labs.clusters import images, programs
 from labs.clusters.base import Cluster
+from labs.clusters.docker import engine as docker
+from labs.paths import Paths
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
@@ -33,12 +35,12 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
         programs.require(request.param)
     except errors.LabError as error:
         pytest.skip(error.message)
-    if config.KUBECONFIG.exists():
+    if Paths.current().kubeconfig.exists():
         pytest.skip("a lab is up in this checkout")
     lab("up", "--backend", request.param)
     yield request.param
     lab("down")
-    assert docker.network_checkout() is None and not config.STATE.exists()
+    assert docker.network_checkout() is None and not Paths.current().state.exists()
 
 
 def pods(cluster: str, *words: str) -> str:
@@ -46,7 +48,7 @@ def pods(cluster: str, *words: str) -> str:
 
 
 def test_every_node_is_ready_and_gpu_workers_are_marked(backend: str) -> None:
-    for spec in config.topology():
+    for spec in topology.defaults():
         items = json.loads(pods(spec.name, "get", "nodes", "--output=json"))["items"]
         assert len(items) == len(spec.nodes)
         ready = [row["status"] for item in items for row in item["status"]["conditions"] if row["type"] == "Ready"]

@@ -10,10 +10,16 @@ import pytest
 
 from labs.course.catchup import notebooks_before, run_steps
 from labs.course.checks import run_one, select
+from labs.course.notebook_lab import open_lab
 from labs.lab import Lab
-from tests.conftest import eventually
+from tests.support.waiting import eventually
 
 Object = dict[str, Any]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes the lab down runs last: the others share a lab in which the notebooks' steps were run once."""
+    items.sort(key=lambda item: item.get_closest_marker("takes_the_lab_down") is not None)
 
 
 class Pods:
@@ -39,10 +45,12 @@ class Pods:
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"test": name}}, "spec": whole}
 
     def get(self, name: str) -> Object:
-        return json.loads(self.run("get", "pod", name, "-o", "json"))
+        found: Object = json.loads(self.run("get", "pod", name, "-o", "json"))
+        return found
 
     def select(self, selector: str) -> list[Object]:
-        return json.loads(self.run("get", "pods", "-l", selector, "-o", "json"))["items"]
+        items: list[Object] = json.loads(self.run("get", "pods", "-l", selector, "-o", "json"))["items"]
+        return items
 
     def until(self, name: str, true: Callable[[Object], Any], timeout: float = 30) -> Object:
         """The pod once ``true(pod)``; fails after ``timeout`` seconds with the pod as it was last."""
@@ -71,7 +79,7 @@ def pods(kubectl: Callable[..., str], namespace: str) -> Pods:
 @pytest.fixture(scope="session")
 def lab_at_08(lab_up: None) -> Lab:
     """The lab as notebook 08 finds it: the steps of the notebooks before are run, unless they were."""
-    lab = Lab.open()
+    lab = open_lab()
     if not all(run_one(lab, item).passed for id in ("06", "07") for item in select(id)):
         for notebook in notebooks_before("08"):
             outcome = run_steps(notebook, lambda _index, _count: None)

@@ -21,8 +21,8 @@ from labs.course.catchup import notebooks_before, run_steps
 from labs.course.checks import Result, run_one, select
 from labs.course.execute import kernel_environment
 from labs.course.gameday import leaderboard, mystery
+from labs.course.notebook_lab import NotebookLab, open_lab
 from labs.course.notebooks import find
-from labs.lab import Lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.course, pytest.mark.timeout(600)]
 TO_FAIL = 45
@@ -249,12 +249,12 @@ def shell(lines: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def look(lab: Lab, id: str, within: float) -> Result:
+def look(lab: NotebookLab, id: str, within: float) -> Result:
     (check,) = select(id)
     return run_one(lab, dataclasses.replace(check, within=within))
 
 
-def fails(lab: Lab, id: str, found: str) -> None:
+def fails(lab: NotebookLab, id: str, found: str) -> None:
     """The check fails before long, with what was found and what to type; it does not wait for what will not come."""
     deadline = time.monotonic() + TO_FAIL
     while True:
@@ -266,7 +266,7 @@ def fails(lab: Lab, id: str, found: str) -> None:
     assert result.hint
 
 
-def undone_and_redone(lab: Lab, row: Row) -> None:
+def undone_and_redone(lab: NotebookLab, row: Row) -> None:
     for id in row.found:
         assert look(lab, id, TO_PASS).passed, f"{id} must pass before its step is undone"
     try:
@@ -280,22 +280,22 @@ def undone_and_redone(lab: Lab, row: Row) -> None:
         assert result.passed, f"{id} after {row.redo!r}: {result.found}"
 
 
-def caught_up(number: str) -> Lab:
+def caught_up(number: str) -> NotebookLab:
     for notebook in notebooks_before(number):
         outcome = run_steps(notebook, lambda _index, _count: None)
         assert not outcome.error, outcome.error
-    return Lab.open()
+    return open_lab()
 
 
 @pytest.fixture(scope="module")
-def lab(lab_up: None) -> Iterator[Lab]:
+def lab(lab_up: None) -> Iterator[NotebookLab]:
     """The clusters as after notebook 03; what would be in other tests' way is removed afterwards."""
     yield caught_up("04")
     shell("kubectl --context app delete deployment hello --ignore-not-found")
 
 
 @pytest.fixture(scope="module")
-def meshed(lab: Lab) -> Iterator[Lab]:
+def meshed(lab: NotebookLab) -> Iterator[NotebookLab]:
     """The clusters as after notebook 06."""
     yield caught_up("07")
     shell(f"lab fault heal --all; kubectl --context app delete -f {POLICY}/visitor.yaml --wait=false")
@@ -303,11 +303,11 @@ def meshed(lab: Lab) -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize("row", BEFORE_THE_MESH, ids=lambda row: "+".join(row.found))
-def test_before_the_mesh(lab: Lab, row: Row) -> None:
+def test_before_the_mesh(lab: NotebookLab, row: Row) -> None:
     undone_and_redone(lab, row)
 
 
-def test_a_node_that_is_silent_is_not_ready(lab: Lab) -> None:
+def test_a_node_that_is_silent_is_not_ready(lab: NotebookLab) -> None:
     (agent,) = [child["pid"] for child in lab.backend.status()["children"] if child["name"] == "app/app-worker2"]
     os.kill(agent, signal.SIGSTOP)
     try:
@@ -318,12 +318,12 @@ def test_a_node_that_is_silent_is_not_ready(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("row", WITH_THE_MESH, ids=lambda row: "+".join(row.found))
-def test_with_the_mesh(meshed: Lab, row: Row) -> None:
+def test_with_the_mesh(meshed: NotebookLab, row: Row) -> None:
     undone_and_redone(meshed, row)
 
 
 @pytest.fixture(scope="module")
-def resilient(meshed: Lab) -> Iterator[Lab]:
+def resilient(meshed: NotebookLab) -> Iterator[NotebookLab]:
     """The clusters as after notebook 09."""
     outcome = run_steps(find("09"), lambda _index, _count: None)
     assert not outcome.error, outcome.error
@@ -332,24 +332,24 @@ def resilient(meshed: Lab) -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize("row", WITH_RESILIENCE, ids=lambda row: "+".join(row.found))
-def test_with_resilience(resilient: Lab, row: Row) -> None:
+def test_with_resilience(resilient: NotebookLab, row: Row) -> None:
     undone_and_redone(resilient, row)
 
 
 @pytest.fixture(scope="module")
-def loaded(resilient: Lab) -> Lab:
+def loaded(resilient: NotebookLab) -> NotebookLab:
     """The clusters as after notebook 10, which is about what was measured."""
     shell(LOADED)
     return resilient
 
 
 @pytest.mark.parametrize("row", WITH_CAPACITY, ids=lambda row: "+".join(row.found))
-def test_with_capacity(loaded: Lab, row: Row) -> None:
+def test_with_capacity(loaded: NotebookLab, row: Row) -> None:
     undone_and_redone(loaded, row)
 
 
 @pytest.fixture(scope="module")
-def measured(meshed: Lab) -> Iterator[Lab]:
+def measured(meshed: NotebookLab) -> Iterator[NotebookLab]:
     """The clusters as after the steps of notebook 13."""
     outcome = run_steps(find("13"), lambda _index, _count: None)
     assert not outcome.error, outcome.error
@@ -359,23 +359,23 @@ def measured(meshed: Lab) -> Iterator[Lab]:
 
 
 @pytest.mark.parametrize("row", WITH_COST, ids=lambda row: "+".join(row.found))
-def test_with_the_cost(measured: Lab, row: Row) -> None:
+def test_with_the_cost(measured: NotebookLab, row: Row) -> None:
     undone_and_redone(measured, row)
 
 
 @pytest.fixture(scope="module")
-def played(meshed: Lab) -> Iterator[Lab]:
+def played(meshed: NotebookLab) -> Iterator[NotebookLab]:
     """The clusters as after notebooks 11 and 12: an incident and a game are over. The leaderboard is put back afterwards."""
     board = leaderboard.FILE.read_text() if leaderboard.FILE.exists() else ""
     shell("lab fault inject link-latency; lab fault inject bad-rollout; lab fault heal --all")
-    right = mystery.draw(mystery.possible(meshed.scene, 1), SEED)
+    right = mystery.draw(mystery.possible(meshed, 1), SEED)
     game = meshed.game_day(level=1, player="test", seed=SEED)
     game.start(steady=3)
-    game.diagnose(right.fault.plane, right.fault.object, right.right_letter)
+    game.diagnose(right.fault.layer, right.fault.object, right.right_letter)
     yield meshed
     leaderboard.FILE.write_text(board)
 
 
 @pytest.mark.parametrize("row", WITH_A_GAME, ids=lambda row: "+".join(row.found))
-def test_with_a_game(played: Lab, row: Row) -> None:
+def test_with_a_game(played: NotebookLab, row: Row) -> None:
     undone_and_redone(played, row)

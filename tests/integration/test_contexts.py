@@ -13,15 +13,16 @@ import pytest
 import yaml
 
 from labs import config
-from labs.lab import Lab
-from tests.conftest import eventually
-from tests.integration import snapshot
+from labs.course.notebook_lab import open_lab
+from labs.paths import Paths
+from tests.support import snapshot
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 Kubectl = Callable[..., str]
 LabCommand = Callable[..., "subprocess.CompletedProcess[str]"]
-CHOSEN = ("--backend", "contexts", "--app", "app", "--gpu", "gpu")
+CHOSEN = ("--backend", "contexts", "--context", "app=app", "--context", "gpu=gpu")
 RIGHTS = """
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -44,8 +45,11 @@ rules: [{apiGroups: ["*"], resources: ["*"], verbs: [get, list, watch]}]
 def foreign(lab_up: None, tmp_path: Path) -> Iterator[LabCommand]:
     """The ``lab`` command of a second lab, whose user's kubeconfig is the first one's; down again afterwards."""
 
-    def command(*args: str, kubeconfig: Path = config.KUBECONFIG) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"LAB_STATE": str(tmp_path / "second lab"), "KUBECONFIG": str(kubeconfig)}
+    def command(*args: str, kubeconfig: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {
+            "LAB_STATE": str(tmp_path / "second lab"),
+            "KUBECONFIG": str(kubeconfig or Paths.current().kubeconfig),
+        }
         words = [sys.executable, "-m", "labs.cli", *args]
         nobody = subprocess.DEVNULL  # to answer a question
         return subprocess.run(
@@ -63,7 +67,7 @@ def before(lab_up: None) -> dict[str, object]:
 
 def look() -> dict[str, object]:
     """What is in both clusters, without what the garbage collector takes away in its own time."""
-    return snapshot.objects(Lab.open(), snapshot.KINDS)
+    return snapshot.objects(open_lab(), snapshot.KINDS)
 
 
 def difference(before: dict[str, object], after: dict[str, object]) -> dict[str, tuple[object, object]]:
@@ -109,19 +113,19 @@ def test_without_a_yes_nothing_is_made(foreign: LabCommand, before: dict[str, ob
 
 
 def test_one_cluster_twice_is_refused(foreign: LabCommand, before: dict[str, object]) -> None:
-    refused = foreign("up", "--backend", "contexts", "--app", "app", "--gpu", "app", "--yes")
+    refused = foreign("up", "--backend", "contexts", "--context", "app=app", "--context", "gpu=app", "--yes")
     assert refused.returncode == 2 and "lead to the same one" in refused.stderr, refused.stderr
     assert not difference(before, look())
 
 
 def test_an_unknown_context_is_answered_with_those_there_are(foreign: LabCommand) -> None:
-    refused = foreign("up", "--backend", "contexts", "--app", "app", "--gpu", "gpus", "--yes")
+    refused = foreign("up", "--backend", "contexts", "--context", "app=app", "--context", "gpu=gpus", "--yes")
     assert refused.returncode == 1 and "gpus" in refused.stderr and "app, gpu" in refused.stderr, refused.stderr
 
 
 def test_a_cluster_that_does_not_answer_is_named(foreign: LabCommand, tmp_path: Path) -> None:
     dead = tmp_path / "kubeconfig"
-    dead.write_text(config.KUBECONFIG.read_text().replace(server("gpu"), "https://127.0.0.1:9"))
+    dead.write_text(Paths.current().kubeconfig.read_text().replace(server("gpu"), "https://127.0.0.1:9"))
     refused = foreign("up", *CHOSEN, "--yes", kubeconfig=dead)
     assert refused.returncode == 2 and "context gpu cannot be reached" in refused.stderr, refused.stderr
 
@@ -130,7 +134,7 @@ def test_a_user_without_rights_is_told_which_verb_on_which_resource(
     foreign: LabCommand, kubectl: Kubectl, before: dict[str, object], tmp_path: Path
 ) -> None:
     guest = tmp_path / "kubeconfig"
-    whole = yaml.safe_load(config.KUBECONFIG.read_text())
+    whole = yaml.safe_load(Paths.current().kubeconfig.read_text())
     try:
         for row in whole["contexts"]:
             kubectl(row["name"], "apply", "-f", "-", input=RIGHTS)
@@ -148,6 +152,5 @@ def test_a_user_without_rights_is_told_which_verb_on_which_resource(
 
 def server(cluster: str) -> str:
     """The address of a cluster's API server, as the lab's kubeconfig has it."""
-    return next(
-        row["cluster"]["server"] for row in yaml.safe_load(config.KUBECONFIG.read_text())["clusters"] if row["name"] == cluster
-    )
+    clusters = yaml.safe_load(Paths.current().kubeconfig.read_text())["clusters"]
+    return str(next(row["cluster"]["server"] for row in clusters if row["name"] == cluster))

@@ -13,7 +13,7 @@ import pytest
 
 from labs.embedded import control
 from labs.errors import CommandFailed
-from tests.conftest import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +36,8 @@ def workload(pods: Any, kind: str, name: str, script: str = LOOP, *, pod: Object
 
 
 def get(pods: Any, kind: str, name: str) -> Object:
-    return json.loads(pods.run("get", kind, name, "-o", "json"))
+    found: Object = json.loads(pods.run("get", kind, name, "-o", "json"))
+    return found
 
 
 def condition(thing: Object, kind: str) -> Object:
@@ -212,9 +213,11 @@ def test_pods_of_a_lost_node_are_evicted_to_another(pods: Any, silenced: Callabl
 
 def test_drain_respects_the_budget_and_moves_pods(pods: Any) -> None:
     budget = {
-        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "leaves"},
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "leaves"},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"test": "leaves"}}},
-    }  # fmt: skip
+    }
     pods.apply(workload(pods, "Deployment", "leaves", replicas=2), budget)
     pods.run("rollout", "status", "deployment/leaves", "--timeout=30s")
     node = pods.select("test=leaves")[0]["spec"]["nodeName"]

@@ -23,7 +23,7 @@ def hot(lab_at_08: Lab) -> tuple[Experiment, str]:
 
 
 def moved(experiment: Experiment) -> dict[str, str]:
-    return dict(zip(experiment.planes["what"], experiment.planes["moved"], strict=True))
+    return dict(zip(experiment.layers["indicator"], experiment.layers["moved"], strict=True))
 
 
 def test_nothing_fails_and_users_wait_longer(hot: tuple[Experiment, str]) -> None:
@@ -34,10 +34,8 @@ def test_nothing_fails_and_users_wait_longer(hot: tuple[Experiment, str]) -> Non
 
 def test_the_card_shows_it_and_kubernetes_does_not(hot: tuple[Experiment, str]) -> None:
     found = moved(hot[0])
-    assert found["hottest card in use, °C"] == "up" and found["slowest clock at work, MHz"] == "down"
-    assert {found["ready model servers"], found["failures per second"], found["4xx per second"], found["cards that report"]} == {
-        "-"
-    }
+    assert found["hottest GPU in use, °C"] == "up" and found["slowest busy clock, MHz"] == "down"
+    assert {found["ready model servers"], found["failures per second"], found["4xx per second"], found["GPUs reporting"]} == {"-"}
 
 
 def test_the_balancer_shifts_traffic_to_the_cool_card(hot: tuple[Experiment, str]) -> None:

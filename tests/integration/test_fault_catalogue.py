@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from labs.faults import signs
-from labs.faults.catalogue import Sign, catalogue
+from labs.faults import symptoms
+from labs.faults.catalogue import Symptom, catalogue
 from labs.lab import Lab
-from tests.integration import snapshot
+from tests.support import snapshot
 
 pytestmark = [pytest.mark.integration, pytest.mark.catalogue, pytest.mark.timeout(900)]
 PATIENCE = 90.0
@@ -18,8 +18,8 @@ PATIENCE = 90.0
 POLL = 0.3
 
 
-def is_there(lab: Lab, sign: Sign) -> bool:
-    return signs.is_there(lab.scene, lab.prometheus_servers(), sign)
+def is_present(lab: Lab, sign: Symptom) -> bool:
+    return symptoms.is_present(lab, sign)
 
 
 def seconds_until(true: Callable[[], bool]) -> float:
@@ -56,17 +56,17 @@ def test_it_shows_and_is_healed(
     lab: Lab, before: object, processes: object, name: str, record_property: Callable[[str, object], None]
 ) -> None:
     known = catalogue()[name]
-    first, sign = known.first or known.sign, known.sign
+    first, sign = known.early_symptom or known.symptom, known.symptom
 
     def steady() -> bool:
-        return not any(is_there(lab, one) for one in {first, sign})
+        return not any(is_present(lab, one) for one in {first, sign})
 
     seconds_until(steady)  # the failure before may have had this sign, too
     started = time.monotonic()
     with lab.fault(name) as fault:
         injected = time.monotonic() - started
-        shown = seconds_until(lambda: is_there(lab, first))
-        proven = shown if first == sign else shown + seconds_until(lambda: is_there(lab, sign))
+        shown = seconds_until(lambda: is_present(lab, first))
+        proven = shown if first == sign else shown + seconds_until(lambda: is_present(lab, sign))
     settled = seconds_until(steady)
     print(
         f"\n{name}: injected in {injected:.1f} s, shown after {shown:.1f} s, proven after {proven:.1f} s, "

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from labs import config, kube
+from labs import kube
+from labs.course.notebook_lab import open_lab
 from labs.errors import NotFound
 from labs.faults.catalogue import catalogue
-from labs.faults.signs import is_there
+from labs.faults.symptoms import is_present
 from labs.lab import Lab
-from tests.conftest import eventually
+from labs.paths import Paths
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 CARD = {"gpu": 1, "node": "gpu-worker"}
@@ -20,9 +22,9 @@ SERIES = '{hostname="gpu-worker",gpu="1"}'
 
 @pytest.fixture(scope="module")
 def lab(lab_up: None) -> Iterator[Lab]:
-    lab = Lab.open()
+    lab = open_lab()
     lab.gpu.apply("clusters/manifests/gpu-simulator")
-    lab.gpu.apply(config.STATE / "manifests" / "prometheus-gpu")
+    lab.gpu.apply(Paths.current().state / "manifests" / "prometheus-gpu")
     kube.wait(lab.gpu.api, "DaemonSet", "gpu-simulator", "gpu-system", kube.rolled_out, timeout=60)
     kube.wait(lab.gpu.api, "Deployment", "prometheus", "monitoring", kube.rolled_out, timeout=120)
     lab.wait_until(f"DCGM_FI_DEV_GPU_TEMP{SERIES} < 60", cluster="gpu", timeout=60)
@@ -57,8 +59,7 @@ def test_a_lost_card_is_told_and_no_longer_allocatable_until_healed(lab: Lab) ->
 @pytest.mark.parametrize("name", ["node-lost", "admission-storm"])
 def test_two_of_the_catalogue_show_their_sign_and_leave_none(lab: Lab, name: str) -> None:
     def shows() -> bool:
-        # Only this cluster's: the other has no Prometheus when these tests run alone.
-        return is_there(lab.scene, {"gpu": lab.prometheus("gpu")}, catalogue()[name].sign)
+        return is_present(lab, catalogue()[name].symptom)
 
     assert not shows()
     with lab.fault(name):

@@ -1,4 +1,4 @@
-"""GPUs end to end: the real scheduler, the node agent (or a kubelet), the device plugin, a pod that uses a card."""
+"""GPUs end to end: the real scheduler, the node agent (or a kubelet), the device plugin, a pod that uses a GPU."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from labs import config
-from tests.conftest import eventually
+from labs import config, topology
+from labs.paths import Paths
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -20,10 +21,10 @@ Kubectl = Callable[..., str]
 
 NAMESPACE = "gpu-system"
 LABEL = "app.kubernetes.io/name=gpu-simulator"
-NODES = [node for cluster in config.topology() if cluster.name == "gpu" for node in cluster.nodes if node.gpu]
+NODES = [node for cluster in topology.defaults() if cluster.name == "gpu" for node in cluster.nodes if node.gpu]
 TOTAL = sum(node.gpu.count for node in NODES if node.gpu)
 LAST = NODES[-1].name
-"""The node whose cards are broken."""
+"""The node whose GPUs are broken."""
 TEST = "test-gpus"
 """Namespace of the pods these tests make."""
 
@@ -41,7 +42,7 @@ async def main():
             await asyncio.sleep(0.1)
 asyncio.run(main())
 """
-"""Uses the container's card without end and prints each answer of the work socket."""
+"""Uses the container's GPU without end and prints each answer of the work socket."""
 SLEEP = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1; done")
 SCRAPE = """
 import os, urllib.request
@@ -83,7 +84,8 @@ class GpuCluster:
     def simulator(self, node: str) -> str:
         """The simulator's pod on ``node``."""
         (pod,) = self.simulators(node)
-        return pod["metadata"]["name"]
+        name: str = pod["metadata"]["name"]
+        return name
 
     def simulators(self, node: str) -> Any:
         """One pod, but while it is replaced none or two."""
@@ -117,7 +119,7 @@ class GpuCluster:
     def start(
         self, name: str, node: str | None = None, command: tuple[str, ...] = SLEEP, resource: str = "nvidia.com/gpu"
     ) -> None:
-        """A pod that holds one card, or one ``resource``."""
+        """A pod that holds one GPU, or one ``resource``."""
         container = {
             "name": "main",
             "image": "boring-ops-lab/lab:dev",
@@ -161,19 +163,19 @@ def namespace_of_pods(gpu: GpuCluster) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def fresh(gpu: GpuCluster, namespace_of_pods: None) -> Iterator[None]:
-    """After each test no pods of it and healthy cards."""
+    """After each test no pods of it and healthy GPUs."""
     yield
     gpu.run("gpu", "delete", "pods", "--all", "-n", TEST, "--timeout=40s")
-    for card in gpu.ctl(LAST, "list", "--json"):
-        for fault in card["faults"]:
-            gpu.ctl(LAST, "fault", "heal", "--gpu", str(card["index"]), "--fault", fault)
+    for one in gpu.ctl(LAST, "list", "--json"):
+        for fault in one["faults"]:
+            gpu.ctl(LAST, "fault", "heal", "--gpu", str(one["index"]), "--fault", fault)
 
 
-def test_each_gpu_node_offers_its_cards(gpu: GpuCluster) -> None:
+def test_each_gpu_node_offers_its_gpus(gpu: GpuCluster) -> None:
     assert gpu.gpus("capacity") == {node.name: str(node.gpu.count) for node in NODES if node.gpu}
 
 
-def test_one_pod_more_than_cards_stays_pending(gpu: GpuCluster) -> None:
+def test_one_pod_more_than_gpus_stays_pending(gpu: GpuCluster) -> None:
     free = gpu.free()
     for number in range(free + 1):
         gpu.start(f"p{number}")
@@ -187,13 +189,13 @@ def test_one_pod_more_than_cards_stays_pending(gpu: GpuCluster) -> None:
     becomes(gpu.phases, ["Running"] * free)
 
 
-def test_a_card_off_the_bus_is_taken_out_and_comes_back(gpu: GpuCluster) -> None:
+def test_a_gpu_off_the_bus_is_taken_out_and_comes_back(gpu: GpuCluster) -> None:
     gpu.start("holder", node=LAST)
     gpu.wait_ready("holder")
     uuid = gpu.run("gpu", "exec", "-n", TEST, "holder", "--", "sh", "-c", "echo $NVIDIA_VISIBLE_DEVICES").strip()
     before = gpu.ctl(LAST, "list", "--json")
     count = len(before)
-    assert uuid in [card["uuid"] for card in before], "the container has a card of its node"
+    assert uuid in [one["uuid"] for one in before], "the container has a GPU of its node"
 
     gpu.ctl(LAST, "fault", "inject", "--gpu", uuid, "--fault", "xid79")
     becomes(lambda: gpu.gpus("allocatable")[LAST], str(count - 1))
@@ -202,7 +204,7 @@ def test_a_card_off_the_bus_is_taken_out_and_comes_back(gpu: GpuCluster) -> None
     assert count_of_xids.startswith("DCGM_EXP_XID_ERRORS_COUNT{")
     assert xid.startswith("DCGM_FI_DEV_XID_ERRORS{") and xid.endswith(" 79")
     becomes(lambda: _health(gpu, "holder"), [(uuid, "Unhealthy")])
-    assert gpu.phases() == ["Running"], "the pod on the card is left alone"
+    assert gpu.phases() == ["Running"], "the pod on the GPU is left alone"
 
     gpu.ctl(LAST, "fault", "heal", "--gpu", uuid, "--fault", "xid79")
     becomes(lambda: gpu.gpus("allocatable")[LAST], str(count))
@@ -219,7 +221,7 @@ def _health(gpu: GpuCluster, pod: str) -> list[tuple[str, str]]:
 def test_metrics_move_with_work_and_carry_the_pod(gpu: GpuCluster) -> None:
     gpu.start("worker", node=LAST, command=("python", "-c", WORK))
     gpu.wait_ready("worker")
-    # The exporter learns of the pod some time after the pod is Ready, and the card gets warm in its own time.
+    # The exporter learns of the pod some time after the pod is Ready, and the GPU gets warm in its own time.
     least = {"DCGM_FI_DEV_GPU_UTIL": 10, "DCGM_FI_DEV_POWER_USAGE": 70, "DCGM_FI_DEV_FB_USED": 15_000}
 
     def busy(page: str) -> bool:
@@ -232,7 +234,7 @@ def test_metrics_move_with_work_and_carry_the_pod(gpu: GpuCluster) -> None:
 
 
 def _of_pod(page: str, name: str, absent: float | None = None) -> float:
-    """The value of the metric ``name`` with the label of the pod ``worker``; ``absent`` when no card has that label yet."""
+    """The value of the metric ``name`` with the label of the pod ``worker``; ``absent`` when no GPU has that label yet."""
     lines = [line for line in page.splitlines() if line.startswith(name + "{") and 'pod="worker"' in line]
     if not lines and absent is not None:
         return absent
@@ -240,12 +242,12 @@ def _of_pod(page: str, name: str, absent: float | None = None) -> float:
     return float(line.split()[-1])
 
 
-def test_an_overheated_card_slows_its_user_but_stays_healthy(gpu: GpuCluster) -> None:
+def test_an_overheated_gpu_slows_its_user_but_stays_healthy(gpu: GpuCluster) -> None:
     gpu.start("worker", node=LAST, command=("python", "-c", WORK))
     gpu.wait_ready("worker")
-    (card,) = eventually(lambda: [card for card in gpu.ctl(LAST, "list", "--json") if card["pods"] == ["worker"]])
-    assert card["pace"] == 1
-    gpu.ctl(LAST, "fault", "inject", "--gpu", card["uuid"], "--fault", "overheat")
+    (held,) = eventually(lambda: [one for one in gpu.ctl(LAST, "list", "--json") if one["pods"] == ["worker"]])
+    assert held["pace"] == 1
+    gpu.ctl(LAST, "fault", "inject", "--gpu", held["uuid"], "--fault", "overheat")
     becomes(lambda: _last_answer(gpu)["pace"] < 0.5, True)
     assert _last_answer(gpu)["state"] == "ok"
     events = _of_pod(gpu.metrics(LAST), "DCGM_FI_DEV_CLOCKS_EVENT_REASONS")
@@ -254,12 +256,12 @@ def test_an_overheated_card_slows_its_user_but_stays_healthy(gpu: GpuCluster) ->
 
 
 def _last_answer(gpu: GpuCluster) -> Any:
-    """What the worker's card answered last; full pace as long as it was not asked."""
+    """What the worker's GPU answered last; full pace as long as it was not asked."""
     last = gpu.run("gpu", "logs", "-n", TEST, "worker", "--tail=1")
     return json.loads(last) if last else {"pace": 1}
 
 
-def test_a_pod_sees_its_card_as_with_nvidia_smi(gpu: GpuCluster) -> None:
+def test_a_pod_sees_its_gpu_as_with_nvidia_smi(gpu: GpuCluster) -> None:
     gpu.start("worker")
     gpu.wait_ready("worker")
     inside = ("exec", "-n", TEST, "worker", "--")
@@ -267,19 +269,22 @@ def test_a_pod_sees_its_card_as_with_nvidia_smi(gpu: GpuCluster) -> None:
     uuid = gpu.run("gpu", *inside, "sh", "-c", "echo $NVIDIA_VISIBLE_DEVICES").strip()
     assert gpu.run("gpu", *inside, "nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader").strip() == uuid
     assert f"<uuid>{uuid}</uuid>" in gpu.run("gpu", *inside, "/usr/bin/nvidia-smi", "-q", "-x")
+    head = gpu.run("gpu", *inside, "nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv").splitlines()[0]
+    assert head == "pid, used_gpu_memory [MiB]"
+    assert len(gpu.run("gpu", *inside, "nvidia-smi", "dmon", "-c", "2", "-d", "0.2").splitlines()) == 4
 
 
-def test_a_fault_of_the_card_outlives_the_simulators_pod(gpu: GpuCluster) -> None:
+def test_a_fault_of_the_gpu_outlives_the_simulators_pod(gpu: GpuCluster) -> None:
     gpu.ctl(LAST, "fault", "inject", "--gpu", "0", "--fault", "xid79")
     gpu.ctl(LAST, "fault", "inject", "--gpu", "1", "--fault", "xid31")
     gpu.restart(LAST)
-    assert [card["faults"] for card in gpu.ctl(LAST, "list", "--json")][:2] == [["xid79"], []]
+    assert [one["faults"] for one in gpu.ctl(LAST, "list", "--json")][:2] == [["xid79"], []]
     becomes(lambda: gpu.gpus("allocatable")[LAST], "3")
     gpu.ctl(LAST, "fault", "heal", "--gpu", "0", "--fault", "xid79")
     becomes(lambda: gpu.gpus("allocatable")[LAST], "4")
 
 
-def test_a_plugin_that_is_gone_takes_the_cards_with_it_and_brings_them_back(gpu: GpuCluster) -> None:
+def test_a_plugin_that_is_gone_takes_the_gpus_with_it_and_brings_them_back(gpu: GpuCluster) -> None:
     gpu.ctl(LAST, "fault", "inject", "--fault", "plugin-crash")
     becomes(lambda: (gpu.gpus("capacity")[LAST], gpu.gpus("allocatable")[LAST]), ("4", "0"))
     gpu.ctl(LAST, "fault", "heal", "--fault", "plugin-crash")
@@ -302,7 +307,7 @@ def test_a_refused_allocation_fails_the_pod_at_admission(gpu: GpuCluster) -> Non
         ("mig", "nvidia.com/mig-1g.10gb", "4", ("nvidia.com/mig.strategy", "mixed")),
     ],
 )
-def test_cards_are_shared_as_the_nodes_label_says(
+def test_gpus_are_shared_as_the_nodes_label_says(
     gpu: GpuCluster, settings: str, resource: str, count: str, label: tuple[str, str]
 ) -> None:
     chosen = "nvidia.com/device-plugin.config"
@@ -330,7 +335,7 @@ def test_an_unknown_fault_is_refused_with_those_there_are(gpu: GpuCluster) -> No
         gpu.ctl(NODES[0].name, "fault", "inject", "--gpu", "0", "--fault", "meltdown")
 
 
-def test_virtual_nodes_offer_cards_to_who_asks_for_them_and_leave_nothing(gpu: GpuCluster) -> None:
+def test_virtual_nodes_offer_gpus_to_who_asks_for_them_and_leave_nothing(gpu: GpuCluster) -> None:
     def fleet(kind: str, *words: str) -> dict[str, Any]:
         items = gpu.get(kind, *words)["items"]
         return {item["metadata"]["name"]: item for item in items if item["metadata"]["name"].startswith("fleet-")}
@@ -339,7 +344,7 @@ def test_virtual_nodes_offer_cards_to_who_asks_for_them_and_leave_nothing(gpu: G
         rows = [row for node in fleet("nodes").values() for row in node["status"].get("conditions", [])]
         return sum((row["type"], row["status"]) == ("Ready", "True") for row in rows)
 
-    words = ["many", "--nodes=40", "--prefix=fleet-", "--port=0", "--context=gpu", f"--kubeconfig={config.KUBECONFIG}"]
+    words = ["many", "--nodes=40", "--prefix=fleet-", "--port=0", "--context=gpu", f"--kubeconfig={Paths.current().kubeconfig}"]
     environment = os.environ | {"PYTHONPATH": str(config.ROOT)}
     with subprocess.Popen([sys.executable, "-m", "labs.pods", "gpu-simulator", *words], env=environment) as process:
         try:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from labs import config
-from labs.embedded import boot, pki
-from labs.embedded.node.model import KUBELET_PORT, find_node
-from tests.conftest import eventually, new_namespace
+from labs import kubectl as kubectl_program
+from labs.embedded import pki, plan
+from labs.embedded.node.model import find_node
+from labs.paths import Paths
+from tests.support.lab import new_namespace
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +32,13 @@ def pod(name: str, script: str, restart: str = "Always") -> str:
 
 def raw(namespace: str, *args: str, input: str = "") -> subprocess.CompletedProcess[str]:
     """kubectl with its exit code and both outputs apart."""
-    command = [boot.kubectl_program(), f"--kubeconfig={config.KUBECONFIG}", "--context=app", f"--namespace={namespace}", *args]
+    command = [
+        kubectl_program.program(),
+        f"--kubeconfig={Paths.current().kubeconfig}",
+        "--context=app",
+        f"--namespace={namespace}",
+        *args,
+    ]
     return subprocess.run(command, input=input, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -105,7 +113,7 @@ def test_a_certificate_of_somebody_else_is_forbidden(lab_up: None) -> None:
 
 def ask(context: ssl.SSLContext) -> bytes:
     """The first line of the node's answer to ``GET /healthz``."""
-    plain = socket.create_connection((NODE.address, KUBELET_PORT), timeout=10)
+    plain = socket.create_connection((NODE.address, plan.KUBELET_PORT), timeout=10)
     with context.wrap_socket(plain, server_hostname=NODE.address) as secure:
         secure.sendall(b"GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n")
         answer = secure.recv(4096)

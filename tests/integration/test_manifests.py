@@ -10,7 +10,7 @@ import yaml
 
 from labs import config
 from labs.errors import CommandFailed
-from tests.conftest import new_namespace
+from tests.support.lab import new_namespace
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 

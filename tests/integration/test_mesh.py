@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from labs import config
+from labs import config, topology
 from labs.mesh.certificates import make_certificates
 from labs.mesh.standin import install_cli
+from labs.paths import Paths
 from labs.shell import run
-from tests.conftest import eventually, new_namespace, processes_of
+from tests.support.lab import new_namespace, processes_of
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -58,9 +60,9 @@ def workload(name: str, command: list[str], *, port: int | None = None) -> list[
 @pytest.fixture(scope="session")
 def mesh(kubectl: Kubectl) -> None:
     """The mesh's control plane runs in cluster app; installed as notebook 04 does it, and left there."""
-    make_certificates(config.STATE / "certs", [cluster.name for cluster in config.topology()])
-    linkerd = str(install_cli(config.BIN))
-    certs = config.STATE / "certs"
+    make_certificates(Paths.current().state / "certs", [cluster.name for cluster in topology.defaults()])
+    linkerd = str(install_cli(Paths.current().bin))
+    certs = Paths.current().state / "certs"
     kubectl("app", "apply", "--server-side", "-k", str(config.CLUSTERS / "gateway-api"))
     kubectl("app", "apply", "-f", "-", input=run([linkerd, "--context", "app", "install", "--crds"]))
     options = {"trust-anchors": "ca.crt", "issuer-certificate": "issuer-app.crt", "issuer-key": "issuer-app.key"}

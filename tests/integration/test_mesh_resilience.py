@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import Kubectl, eventually
 from tests.integration.test_mesh import ECHO, apply, becomes, workload
 from tests.integration.test_mesh import mesh as mesh
+from tests.support.lab import Kubectl
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

@@ -12,8 +12,10 @@ import pytest
 from labs import config
 from labs.errors import LabError
 from labs.mesh.standin import StandinMesh
-from tests.conftest import Kubectl, eventually
+from labs.paths import Paths
 from tests.integration.test_mesh import ECHO, workload
+from tests.support.lab import Kubectl
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 NAMESPACE = "linkerd-multicluster"
@@ -21,7 +23,7 @@ CLUSTERS = ("app", "gpu")
 
 
 def linkerd(context: str, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [str(config.BIN / "linkerd"), "--context", context, *args, "--kubeconfig", str(config.KUBECONFIG)]
+    command = [str(Paths.current().bin / "linkerd"), "--context", context, *args, "--kubeconfig", str(Paths.current().kubeconfig)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -29,7 +31,7 @@ def linkerd(context: str, *args: str) -> subprocess.CompletedProcess[str]:
 def linked(kubectl: Kubectl) -> None:
     """Both clusters have the mesh, and app is linked to gpu; applying what is there already changes nothing."""
     mesh = StandinMesh()
-    mesh.install_cli(config.BIN)
+    mesh.install_cli(Paths.current().bin)
     certs = {row.name: row for row in mesh.make_certificates()}
     for context in CLUSTERS:
         issuer = certs[f"issuer-{context}"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from labs.clusters import backends
-from labs.parity import expect, runner
-from labs.parity.rows import Row, topics
-from labs.parity.runner import Outcome
-from labs.parity.stage import Stage
+from tests.parity import expect, runner
+from tests.parity.context import ParityContext
+from tests.parity.rows import Row, topics
+from tests.parity.runner import Outcome
 
 # The first row waits for the whole list.
 pytestmark = [pytest.mark.integration, pytest.mark.parity, pytest.mark.timeout(900)]
@@ -22,7 +22,7 @@ def outcomes(request: pytest.FixtureRequest, lab_up: None) -> dict[str, Outcome]
     items = [item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
     rows = [item.callspec.params.get("row") for item in items]
     wanted = {row.topic for row in rows if isinstance(row, Row)}
-    stage = Stage(backends.current())
+    stage = ParityContext(backends.current())
     stage.remove()
     try:
         chosen = [topic for topic in topics() if topic.name in wanted]

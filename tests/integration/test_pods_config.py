@@ -21,7 +21,7 @@ def waiting(pod: dict[str, Any]) -> dict[str, Any]:
 
 
 def running(pod: dict[str, Any]) -> bool:
-    return pod["status"]["phase"] == "Running"
+    return bool(pod["status"]["phase"] == "Running")
 
 
 def test_env_and_volumes(pods: Any) -> None:
@@ -38,12 +38,17 @@ def test_env_and_volumes(pods: Any) -> None:
     ]
     volumes = [
         {"name": "conf", "configMap": {"name": "cm"}},
-        {"name": "all", "projected": {"sources": [
-            {"secret": {"name": "sec"}},
-            {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
-        ]}},
+        {
+            "name": "all",
+            "projected": {
+                "sources": [
+                    {"secret": {"name": "sec"}},
+                    {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+                ]
+            },
+        },
         {"name": "scratch", "emptyDir": {}},
-    ]  # fmt: skip
+    ]
     mounts = [
         {"name": "conf", "mountPath": "/etc/conf"},
         {"name": "all", "mountPath": "/etc/all"},

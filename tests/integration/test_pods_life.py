@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import eventually
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -15,15 +15,18 @@ LOOP = "while :; do sleep 0.2; done"
 
 
 def main_status(pod: dict[str, Any]) -> dict[str, Any]:
-    return (pod["status"].get("containerStatuses") or [{"state": {}, "lastState": {}, "restartCount": 0}])[0]
+    statuses: list[dict[str, Any]] = pod["status"].get("containerStatuses") or [{"state": {}, "lastState": {}, "restartCount": 0}]
+    return statuses[0]
 
 
 def terminated(pod: dict[str, Any]) -> dict[str, Any]:
-    return main_status(pod)["state"].get("terminated", {})
+    found: dict[str, Any] = main_status(pod)["state"].get("terminated", {})
+    return found
 
 
 def waiting(pod: dict[str, Any]) -> dict[str, Any]:
-    return main_status(pod)["state"].get("waiting", {})
+    found: dict[str, Any] = main_status(pod)["state"].get("waiting", {})
+    return found
 
 
 def condition(pod: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def condition(pod: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def phase(pod: dict[str, Any]) -> str:
-    return pod["status"]["phase"]
+    return str(pod["status"]["phase"])
 
 
 def test_ends_and_their_exit_codes(pods: Any) -> None:
@@ -124,11 +127,15 @@ def test_a_changed_image(pods: Any) -> None:
 def test_init_containers_and_a_sidecar(pods: Any) -> None:
     inits: list[dict[str, Any]] = [
         {"name": "i1", "image": "busybox:1", "command": ["sh", "-c", "echo one > /shared/order"]},
-        {"name": "sc", "image": "busybox:1", "restartPolicy": "Always",
-         "command": ["sh", "-c", f"echo sc >> /shared/order; trap 'exit 0' TERM; {LOOP}"],
-         "startupProbe": {"exec": {"command": ["sleep", "0.1"]}, "periodSeconds": 1}},
+        {
+            "name": "sc",
+            "image": "busybox:1",
+            "restartPolicy": "Always",
+            "command": ["sh", "-c", f"echo sc >> /shared/order; trap 'exit 0' TERM; {LOOP}"],
+            "startupProbe": {"exec": {"command": ["sleep", "0.1"]}, "periodSeconds": 1},
+        },
         {"name": "i2", "image": "busybox:1", "command": ["sh", "-c", "echo two >> /shared/order"]},
-    ]  # fmt: skip
+    ]
     share = [{"name": "work", "mountPath": "/shared"}]
     for container in inits:
         container["volumeMounts"] = share

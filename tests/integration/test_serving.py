@@ -1,4 +1,4 @@
-"""Serving end to end: the model server on GPUs, the chat in front of it, load from a pod, a card that is lost."""
+"""Serving end to end: the model server on GPUs, the chat in front of it, load from a pod, a GPU that is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from labs import config
-from tests.conftest import processes_of
+from tests.support.lab import processes_of
 
 pytestmark = pytest.mark.integration
 
@@ -48,12 +48,13 @@ def load(kubectl: Kubectl, *flags: str) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def pods(kubectl: Kubectl) -> list[dict[str, Any]]:
-    return json.loads(kubectl("gpu", "-n", "ml", "get", "pods", "-l", "app.kubernetes.io/name=model-server", "-o", "json"))[
-        "items"
-    ]
+    found: list[dict[str, Any]] = json.loads(
+        kubectl("gpu", "-n", "ml", "get", "pods", "-l", "app.kubernetes.io/name=model-server", "-o", "json")
+    )["items"]
+    return found
 
 
-def test_each_replica_has_a_card_of_its_own_and_both_answer(serving: Kubectl) -> None:
+def test_each_replica_has_a_gpu_of_its_own_and_both_answer(serving: Kubectl) -> None:
     records, summary = load(serving, "--rps=8", "--seconds=5", "--stream", "--timeout=20")
     assert summary["failed"] == 0, summary["errors"]
     assert {record["pod"] for record in records} == {pod["metadata"]["name"] for pod in pods(serving)}
@@ -61,7 +62,7 @@ def test_each_replica_has_a_card_of_its_own_and_both_answer(serving: Kubectl) ->
     assert summary["ttft"]["p50"] > 0 and summary["tokens"] > 40 * len(records)
 
 
-def test_a_lost_card_takes_its_server_out_and_healing_brings_it_back(serving: Kubectl) -> None:
+def test_a_lost_gpu_takes_its_server_out_and_healing_brings_it_back(serving: Kubectl) -> None:
     records, _ = load(serving, "--rps=2", "--seconds=4")
     victim = records[0]
     simulator = serving(
@@ -81,7 +82,7 @@ def test_a_lost_card_takes_its_server_out_and_healing_brings_it_back(serving: Ku
     assert pod["status"]["containerStatuses"][0]["restartCount"] >= 1
 
 
-def test_a_killed_server_is_started_again_on_its_card(serving: Kubectl) -> None:
+def test_a_killed_server_is_started_again_on_its_gpu(serving: Kubectl) -> None:
     victim, survivor = pods(serving)
     name = victim["metadata"]["name"]
     before = victim["status"]["containerStatuses"][0]["restartCount"]

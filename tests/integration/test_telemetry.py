@@ -6,18 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from labs import config, kube
+from labs import kube
+from labs.course.notebook_lab import open_lab
 from labs.errors import CommandFailed, QueryError, TimedOut
 from labs.lab import Lab
+from labs.paths import Paths
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
 def lab(lab_up: None) -> Iterator[Lab]:
-    lab = Lab.open()
+    lab = open_lab()
     for name, cluster in lab.clusters.items():
-        cluster.apply(config.STATE / "manifests" / f"prometheus-{name}")
+        cluster.apply(Paths.current().state / "manifests" / f"prometheus-{name}")
         kube.wait(cluster.api, "Deployment", "prometheus", "monitoring", kube.rolled_out, timeout=120)
     lab.gpu.apply("clusters/manifests/gpu-simulator")
     kube.wait(lab.gpu.api, "DaemonSet", "gpu-simulator", "gpu-system", kube.rolled_out, timeout=60)

@@ -49,3 +49,13 @@ def test_programs_are_given_pipes_since_they_draw_for_terminals() -> None:
     lines: list[str] = []
     shell.run_together({"one": ["sh", "-c", look]}, lambda name, line: lines.append(line), timeout=20)
     assert lines == ["plain\n"]
+
+
+def test_what_a_tool_writes_in_another_encoding_is_no_traceback() -> None:
+    words = r"printf 'lat\351\n'; printf 'lat\351 is closed\n' >&2"
+    assert shell.run(["sh", "-c", words]) == "lat\ufffd\n"
+    with pytest.raises(errors.CommandFailed, match="lat\ufffd is closed"):
+        shell.run(["sh", "-c", f"{words}; exit 3"])
+    seen: list[str] = []
+    shell.run_together({"one": ["sh", "-c", words]}, lambda name, line: seen.append(line), timeout=10)
+    assert "lat\ufffd\n" in seen

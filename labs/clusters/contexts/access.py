@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from labs import config, errors, shell
-from labs.embedded.boot import kubectl_program
+from labs import errors, kubectl, shell
+from labs.paths import Paths
 
 
 def contexts() -> list[str]:
@@ -30,5 +30,5 @@ def kubeconfigs(chosen: Mapping[str, str]) -> dict[str, str]:
 
 def _kubectl(*args: str) -> str:
     # Inside a notebook KUBECONFIG names the lab's own file.
-    mine = os.environ.get("KUBECONFIG") == str(config.KUBECONFIG)
-    return shell.run([kubectl_program(), *args], env={"KUBECONFIG": ""} if mine else {})
+    mine = os.environ.get("KUBECONFIG") == str(Paths.current().kubeconfig)
+    return shell.run([kubectl.program(), *args], env={"KUBECONFIG": ""} if mine else {})

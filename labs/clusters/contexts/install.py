@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from labs import config, kube
+from labs import kube, kubectl, record
 from labs.clusters import kubeconfig
 from labs.clusters.base import Cluster
 from labs.clusters.contexts import plan, removal, variants
 from labs.clusters.contexts.inspection import GPU
 from labs.clusters.contexts.plan import ClusterPlan, Plan
-from labs.embedded import boot
+from labs.paths import Paths
+from labs.record import Record
 from labs.steps import Action, Progress, Step
 
 PART_OF = {"app.kubernetes.io/part-of": "boring-ops-lab"}
@@ -21,18 +22,19 @@ PART_OF = {"app.kubernetes.io/part-of": "boring-ops-lab"}
 
 def write_state(wanted: Plan, documents: Mapping[str, str]) -> None:
     """Write ``.lab``; the record is there before anything is made, so that it can be removed again."""
-    for folder in (config.STATE, config.LOGS, config.BIN):
+    for folder in (Paths.current().state, Paths.current().logs, Paths.current().bin):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     kubeconfig.write(documents)
-    (config.STATE / "image").write_text(wanted.options.image)
-    boot.write_kubectl()
+    (Paths.current().state / "image").write_text(wanted.options.image)
+    kubectl.write_link()
+    record.write(Record("contexts", ()).with_clusters({*wanted.options.contexts}))
     variants.write(wanted)
     parts = [replace(part, before=removal.labelled(Cluster(part.name))) for part in wanted.clusters]
     replace(wanted, clusters=parts).save()
 
 
 def remove_state() -> None:
-    shutil.rmtree(config.STATE, ignore_errors=True)
+    shutil.rmtree(Paths.current().state, ignore_errors=True)
 
 
 def steps(wanted: Plan, timeout: float) -> list[Step]:
@@ -64,7 +66,7 @@ def simulate(part: ClusterPlan, timeout: float, progress: Progress) -> None:
     for node, labels in part.labels.items():
         if labels:
             cluster.kubectl("label", "node", node, "--overwrite", *(f"{key}={value}" for key, value in labels.items()))
-    cluster.apply(variants.FOLDER / "gpu-simulator")
+    cluster.apply(Paths.current().manifests / "gpu-simulator")
     progress.note("waiting for the simulator's pods")
     kube.wait(cluster.api, "DaemonSet", "gpu-simulator", "gpu-system", kube.rolled_out, timeout=timeout)
     for node in part.labels:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
-from labs import config, errors
+from labs import config, errors, topology
 from labs.clusters.base import CONTROL_PLANE
 from labs.clusters.contexts.inspection import GPU, NVIDIA_CARD, PRESENT, Facts, Node
+from labs.paths import Paths
 
-NAMESPACES = {"app": ("shop", "ml", "monitoring"), "gpu": ("ml", "gpu-system", "monitoring", "shop")}
-"""What ``lab up`` makes. In the gpu cluster ``shop`` is for load that is sent there."""
+NAMESPACES = {"users": ("shop", "ml", "monitoring"), "gpus": ("ml", "gpu-system", "monitoring", "shop")}
+"""What ``lab up`` makes, by the role of the cluster. In clusters with GPUs ``shop`` is for load that is sent there."""
 LATER_NAMESPACES = ("resilience", "tenant", "cost", "cost-plain")
 """Made by the notebooks' manifests, with the lab's label."""
 LINKERD_NAMESPACES = ("linkerd", "linkerd-viz", "linkerd-multicluster")
 """Made later, when the notebooks install Linkerd."""
-RECORD = config.STATE / "contexts.json"
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,19 @@ class Plan:
     clusters: list[ClusterPlan]
 
     def save(self) -> None:
-        RECORD.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        record_file().write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def record_file() -> Path:
+    """Where the plan of a lab that is up is kept."""
+    return Paths.current().state / "contexts.json"
 
 
 def load() -> Plan | None:
     """The record of a lab that is up (or half-way up), or None."""
-    if not RECORD.exists():
+    if not record_file().exists():
         return None
-    text = json.loads(RECORD.read_text())
+    text = json.loads(record_file().read_text())
     return Plan(Options(**text["options"]), [ClusterPlan(**row) for row in text["clusters"]])
 
 
@@ -74,7 +80,9 @@ def require() -> Plan:
     """
     found = load()
     if found is None:
-        raise errors.NotRunning("no lab is up in this checkout", fix="lab up --backend contexts --app CONTEXT --gpu CONTEXT")
+        raise errors.NotRunning(
+            "no lab is up in this checkout", fix="lab up --backend contexts --context app=CONTEXT --context gpu=CONTEXT"
+        )
     return found
 
 
@@ -87,14 +95,19 @@ def make(options: Options, found: list[Facts]) -> Plan:
     """The plan for clusters that were looked at.
 
     Raises:
-        UsageError: the gpu cluster has neither GPUs nor a node to simulate them on.
+        UsageError: a cluster for GPUs has neither GPUs nor a node to simulate them on.
     """
     return Plan(options, [_for_cluster(facts) for facts in found])
 
 
+def namespaces(cluster: str) -> tuple[str, ...]:
+    """The namespaces that ``lab up`` makes in the cluster of that name."""
+    return NAMESPACES[topology.find(cluster).role]
+
+
 def _for_cluster(facts: Facts) -> ClusterPlan:
-    common = ClusterPlan(facts.name, facts.context, facts.server, facts.uid, list(NAMESPACES[facts.name]))
-    if facts.name != "gpu":
+    common = ClusterPlan(facts.name, facts.context, facts.server, facts.uid, list(namespaces(facts.name)))
+    if topology.find(facts.name).role != "gpus":
         return common
     if facts.gpus:
         # The lab's own namespace for the simulator is not needed then.
@@ -118,7 +131,7 @@ def labels_to_simulate(facts: Facts) -> dict[str, dict[str, str]]:
             f"node {cards[0].name} of context {facts.context} has an NVIDIA card but offers no {GPU}: no device plugin runs",
             fix="install NVIDIA's GPU operator there (docs/contexts.md), then the same command again",
         )
-    specs = [node.gpu for cluster in config.topology() for node in cluster.nodes if node.gpu]
+    specs = [node.gpu for node in topology.find(facts.name).nodes if node.gpu]
     chosen = _nodes_to_simulate(facts)[: len(specs)]
     if not chosen:
         raise errors.UsageError(

@@ -1,4 +1,4 @@
-"""Why the lab would not touch a pair of clusters: each is found before anything is changed."""
+"""Why the lab would not touch these clusters: each is found before anything is changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import combinations, product
 
 from labs import errors, kube
 from labs.clusters.contexts.inspection import Facts, Network
-from labs.clusters.contexts.plan import LATER_NAMESPACES, LINKERD_NAMESPACES, NAMESPACES
+from labs.clusters.contexts.plan import LATER_NAMESPACES, LINKERD_NAMESPACES, namespaces
 
 REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -116,7 +116,7 @@ def _named(kind: str, networks: Sequence[Network]) -> list[tuple[str, Network]]:
 
 def require_free(facts: Facts) -> None:
     """Raise UsageError if a namespace the lab would make is there already: what is in it is not ours to touch."""
-    taken = sorted(facts.namespaces & {*NAMESPACES[facts.name], *LATER_NAMESPACES, *LINKERD_NAMESPACES})
+    taken = sorted(facts.namespaces & {*namespaces(facts.name), *LATER_NAMESPACES, *LINKERD_NAMESPACES})
     if taken:
         what = "Linkerd is installed there already" if taken[0] in LINKERD_NAMESPACES else "the lab makes namespaces of its own"
         raise errors.UsageError(

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from labs import config
+from labs import config, manifests, topology
 from labs.clusters.contexts.plan import Plan
 
-FOLDER = config.STATE / "manifests"
 IMAGE_NAME = config.LAB_IMAGE.partition(":")[0]
 
 
 def write(plan: Plan) -> None:
     """Write a kustomize folder per workload."""
     real_gpus = any(cluster.gpus for cluster in plan.clusters)
-    _write("gpu-simulator", plan, patches=[_without_simulator()] if real_gpus else [])
     # Real GPU nodes have the labels of their cloud, not always NVIDIA's: the resource itself says where there are GPUs.
-    _write("model-server", plan, patches=[_anywhere()] if real_gpus else [])
+    model_server: dict[str, Any] = {"patches": [_anywhere()] if real_gpus else []}
+    _write("gpu-simulator", plan, patches=[_without_simulator()] if real_gpus else [])
+    _write(manifests.MODEL_SERVER, plan, **model_server)
     _write("chat", plan, patches=_chat(plan))
     for cluster in plan.clusters:
         _write(f"prometheus-{cluster.name}", plan, base="prometheus")
+        if topology.find(cluster.name).role == "gpus":
+            named = manifests.named_after(cluster.name)
+            _write(f"{manifests.MODEL_SERVER}-{cluster.name}", plan, base=manifests.MODEL_SERVER, **model_server, **named)
 
 
-def _write(name: str, plan: Plan, *, base: str | None = None, patches: list[dict[str, Any]] | None = None) -> None:
-    folder = FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        # Kustomize takes no absolute paths.
-        "resources": [os.path.relpath(config.MANIFESTS / (base or name), Path(os.path.realpath(folder)))],
-        "images": [{"name": IMAGE_NAME, **image(plan.options.image)}],
-        "patches": patches or [],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+def _write(name: str, plan: Plan, *, base: str | None = None, **fields: Any) -> None:
+    images = [{"name": IMAGE_NAME, **image(plan.options.image)}]
+    manifests.kustomize(name, [config.MANIFESTS / (base or name)], images=images, **fields)
 
 
 def image(reference: str) -> dict[str, str]:

@@ -1,88 +1,134 @@
-"""The live chart: four small panels as one inline SVG, cheap enough to be drawn anew at every update.
+"""The live chart: four small panels as one inline SVG, cheap enough to redraw with every update.
 
-It holds no ids, so that several may stand on one page, and its own white ground, so that it reads the same in a dark theme.
+It has no ids, so that several charts can share a page, and a white background, so that it also reads well in a dark theme.
 """
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from labs.course.control_room.history import History, Point
+from labs.course.render import render
 from labs.telemetry.charts import PALETTE
 from labs.telemetry.windows import Window
 
 WIDTH, HEIGHT = 480, 170
-"""Of one panel, in SVG units, which are pixels at a notebook's usual width."""
-LEFT, RIGHT, TOP, BOTTOM = 44, 92, 34, 24
-"""Room around the plot: numbers, names of the lines, heading, times."""
+"""Size of one panel in SVG units, which are pixels at a notebook's usual width."""
+LEFT, RIGHT, TOP, BOTTOM = 44, WIDTH - 92, 34, HEIGHT - 24
+"""The edges of the plot in a panel. Around it: numbers, the lines' names, the heading, times."""
 DASHES = ("", "7 4", "2 3")
-SIZE = 12
 GAP = 14.0
-"""Least distance between the names of two lines."""
+"""Minimum distance between the names of two lines."""
 TICK = 30.0
-"""Seconds between two marks of the time axis."""
-INK, PALE, SHADE, EDGE = "#222222", "#DDDDDD", "#E69F00", "#8A6000"
+"""Seconds between two marks on the time axis."""
+INK = "#222222"
 
 
 @dataclass(frozen=True)
-class Panel:
-    """A heading and the series it shows, at most three. ``floor`` is the least height of the axis."""
+class LivePanel:
+    """A heading and up to three series. ``floor`` is the minimum height of the axis."""
 
     title: str
-    lines: tuple[str, ...]
+    series: tuple[str, ...]
     floor: float
 
 
 PANELS = (
-    Panel("Calls to the model, per second", ("answered", "refused", "failed"), 5),
-    Panel("Requests in the model servers", ("running", "waiting"), 5),
-    Panel("Time to first token, s (95 of 100 are faster)", ("first token",), 0.5),
-    Panel("Hottest card in use, °C", ("hottest",), 50),
+    LivePanel("Calls to the model, per second", ("answered", "refused", "failed"), 5),
+    LivePanel("Requests in the model servers", ("running", "waiting"), 5),
+    LivePanel("Time to first token p95, s", ("first token",), 0.5),
+    LivePanel("Hottest GPU in use, °C", ("hottest",), 50),
 )
-
-
-def draw(history: History, now: float, windows: Sequence[Window], reading: str) -> str:
-    """The whole chart as ``<svg>``; ``now`` is its right edge (Unix time, s), ``reading`` its text for a screen reader."""
-    parts = [
-        f'<svg role="img" aria-label="{html.escape(reading)}" viewBox="0 0 {2 * WIDTH} {2 * HEIGHT}" width="100%"'
-        f' style="max-width:{2 * WIDTH}px;background:#fff;font:{SIZE}px sans-serif" xmlns="http://www.w3.org/2000/svg">'
-    ]
-    for number, panel in enumerate(PANELS):
-        x, y = number % 2 * WIDTH, number // 2 * HEIGHT
-        parts += [f'<g transform="translate({x} {y})">', *_panel(panel, history, now, windows), "</g>"]
-    return "".join([*parts, "</svg>"])
-
-
-def _panel(panel: Panel, history: History, now: float, windows: Sequence[Window]) -> list[str]:
-    pieces = {name: history.pieces(name) for name in panel.lines}
-    highest = max((value for found in pieces.values() for piece in found for _, value in piece), default=0.0)
-    scale = _Scale(now, history.span, nice(max(highest, panel.floor)))
-    parts = [f'<text x="{LEFT}" y="16" font-weight="bold" fill="{INK}">{html.escape(panel.title)}</text>']
-    parts += _shades(windows, scale) + _axes(scale)
-    drawn = [name for name in panel.lines if pieces[name]]
-    for name in drawn:
-        number = panel.lines.index(name)
-        parts += [_line(piece, scale, number) for piece in pieces[name]]
-    if not drawn:
-        middle = (LEFT + WIDTH - RIGHT) / 2
-        parts.append(f'<text x="{middle:.0f}" y="{HEIGHT / 2:.0f}" text-anchor="middle" fill="#555">nothing measured yet</text>')
-    return parts + _names(panel, {name: pieces[name][-1][-1] for name in drawn}, history, scale)
 
 
 @dataclass(frozen=True)
 class _Scale:
+    """Maps times and values to places in a panel."""
+
     now: float
     span: float
     top: float
 
     def x(self, at: float) -> float:
-        return LEFT + (1 - (self.now - at) / self.span) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (1 - (self.now - at) / self.span) * (RIGHT - LEFT)
 
     def y(self, value: float) -> float:
-        return HEIGHT - BOTTOM - value / self.top * (HEIGHT - TOP - BOTTOM)
+        return BOTTOM - value / self.top * (BOTTOM - TOP)
+
+
+@dataclass(frozen=True)
+class _Tick:
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class _Polyline:
+    points: str
+    colour: str
+    dash: str
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A line's name and latest value, at its right end."""
+
+    y: float
+    text: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class _Shade:
+    """A span in which a fault was active."""
+
+    x: float
+    width: float
+    label: str
+    label_x: float
+    label_y: float
+    anchor: str
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """One panel as the template draws it."""
+
+    x: int
+    y: int
+    title: str
+    values: Sequence[_Tick]
+    times: Sequence[_Tick]
+    lines: Sequence[_Polyline]
+    names: Sequence[_Name]
+    shades: Sequence[_Shade]
+
+
+def draw(history: History, now: float, windows: Sequence[Window], reading: str) -> str:
+    """The chart as ``<svg>``. ``now`` (Unix time, s) is its right edge; ``reading`` describes it to a screen reader."""
+    panels = [
+        _panel(panel, history, now, windows, x=number % 2 * WIDTH, y=number // 2 * HEIGHT) for number, panel in enumerate(PANELS)
+    ]
+    edges = {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
+    return render("live_chart.svg.j2", panels=panels, reading=reading, width=2 * WIDTH, height=2 * HEIGHT, ink=INK, **edges)
+
+
+def _panel(panel: LivePanel, history: History, now: float, windows: Sequence[Window], *, x: int, y: int) -> _Drawing:
+    pieces = {name: found for name in panel.series if (found := history.pieces(name))}
+    highest = max((value for found in pieces.values() for piece in found for _, value in piece), default=0.0)
+    scale = _Scale(now, history.span, nice(max(highest, panel.floor)))
+    return _Drawing(
+        x=x,
+        y=y,
+        title=panel.title,
+        values=[_Tick(scale.y(value), f"{value:g}") for value in (0.0, scale.top / 2, scale.top)],
+        times=_times(scale),
+        lines=[_line(piece, scale, panel.series.index(name)) for name, found in pieces.items() for piece in found],
+        names=_names(panel, {name: found[-1][-1] for name, found in pieces.items()}, history, scale),
+        shades=_shades(windows, scale),
+    )
 
 
 def nice(value: float) -> float:
@@ -95,40 +141,29 @@ def nice(value: float) -> float:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
-def _axes(scale: _Scale) -> list[str]:
-    parts = []
-    for value in (0.0, scale.top / 2, scale.top):
-        y = scale.y(value)
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{PALE}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="{INK}">{value:g}</text>')
-    for back in range(0, round(scale.span) + 1, round(TICK)):
-        text = "now" if not back else f"−{back} s"
-        x = scale.x(scale.now - back)
-        parts.append(f'<text x="{x:.0f}" y="{HEIGHT - 6}" text-anchor="middle" fill="{INK}">{text}</text>')
-    return parts
+def _times(scale: _Scale) -> list[_Tick]:
+    ages = range(0, round(scale.span) + 1, round(TICK))
+    return [_Tick(scale.x(scale.now - age), f"−{age} s" if age else "now") for age in ages]
 
 
-def _line(piece: Sequence[Point], scale: _Scale, number: int) -> str:
+def _line(piece: Sequence[Point], scale: _Scale, number: int) -> _Polyline:
     points = " ".join(f"{scale.x(at):.1f},{scale.y(value):.1f}" for at, value in piece if at >= scale.now - scale.span)
-    dash = f' stroke-dasharray="{DASHES[number]}"' if DASHES[number] else ""
-    return f'<polyline points="{points}" fill="none" stroke="{PALETTE[number]}" stroke-width="2"{dash}/>'
+    return _Polyline(points, PALETTE[number], DASHES[number])
 
 
-def _names(panel: Panel, last: dict[str, Point], history: History, scale: _Scale) -> list[str]:
-    """Each line's name and newest value at its right end, spread so that no two overlap."""
-    parts, lowest = [], math.inf
+def _names(panel: LivePanel, last: Mapping[str, Point], history: History, scale: _Scale) -> list[_Name]:
+    """The names, spread so that no two overlap."""
+    names: list[_Name] = []
     for name in sorted(last, key=lambda name: last[name][1]):
-        y = min(scale.y(last[name][1]) + 4, lowest - GAP)
-        lowest = y
-        value = history.latest(name)
-        shown = "–" if value is None else figure(value)
-        colour = PALETTE[panel.lines.index(name)]
-        parts.append(f'<text x="{WIDTH - RIGHT + 6}" y="{y:.1f}" fill="{colour}">{html.escape(name)} {shown}</text>')
-    return parts
+        lowest = names[-1].y if names else math.inf
+        latest = history.latest(name)
+        text = f"{name} {'–' if latest is None else figure(latest)}"
+        names.append(_Name(min(scale.y(last[name][1]) + 4, lowest - GAP), text, PALETTE[panel.series.index(name)]))
+    return names
 
 
 def figure(value: float) -> str:
-    """A number as a panel writes it.
+    """A number as a panel shows it.
 
     >>> figure(0.0456), figure(5.23), figure(249.6)
     ('0.05', '5.2', '250')
@@ -136,23 +171,23 @@ def figure(value: float) -> str:
     return f"{value:.2f}" if 0 < value < 1 else f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}"
 
 
-def _shades(windows: Sequence[Window], scale: _Scale) -> list[str]:
-    """The spans in which something was broken: a shade, dotted edges, and its name."""
-    parts = []
-    for row, window in enumerate(_visible(windows, scale)):
-        start = max(scale.x(window.start.timestamp()), LEFT)
-        end = min(scale.x(window.end.timestamp() if window.end else scale.now), WIDTH - RIGHT)
-        # Near the right end the name would run into those of the lines.
-        late = start > (LEFT + WIDTH - RIGHT) / 2
-        place = f'x="{WIDTH - RIGHT - 3}" text-anchor="end"' if late else f'x="{start + 3:.1f}"'
-        parts.append(
-            f'<rect x="{start:.1f}" y="{TOP - 12}" width="{end - start:.1f}" height="{HEIGHT - TOP - BOTTOM + 12}"'
-            f' fill="{SHADE}" fill-opacity=".18" stroke="{EDGE}" stroke-dasharray="2 2"/>'
-            f'<text {place} y="{TOP - 1 + row * GAP:.1f}" fill="#5C4000" font-size="11">{html.escape(window.label)}</text>'
-        )
-    return parts
-
-
-def _visible(windows: Sequence[Window], scale: _Scale) -> list[Window]:
+def _shades(windows: Sequence[Window], scale: _Scale) -> list[_Shade]:
+    """The latest two spans in which a fault was active."""
     earliest = scale.now - scale.span
-    return [window for window in windows if window.end is None or window.end.timestamp() > earliest][-2:]
+    visible = [window for window in windows if window.end is None or window.end.timestamp() > earliest][-2:]
+    return [_shade(window, scale, row) for row, window in enumerate(visible)]
+
+
+def _shade(window: Window, scale: _Scale, row: int) -> _Shade:
+    start = max(scale.x(window.start.timestamp()), LEFT)
+    end = min(scale.x(window.end.timestamp() if window.end else scale.now), RIGHT)
+    # Near the right edge a label would run into the names of the lines.
+    late = start > (LEFT + RIGHT) / 2
+    return _Shade(
+        x=start,
+        width=end - start,
+        label=window.label,
+        label_x=RIGHT - 3 if late else start + 3,
+        label_y=TOP - 1 + row * GAP,
+        anchor="end" if late else "start",
+    )

@@ -1,4 +1,4 @@
-"""What the room knows of a moment: one query a look for each cluster's lines and one for the cards, as a plain snapshot."""
+"""What the control room shows at one moment: a query for each cluster's series, and one for the GPUs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ import pandas as pd
 from labs.errors import LabError
 from labs.telemetry.prometheus import Labels, Prometheus
 from labs.telemetry.promql import quantile, rate, together
+from labs.topology import Role, primary
 
 WINDOW = "5s"
-"""Of the rates: five scrapes, so that a change is seen within three seconds."""
+"""Window of the rates: five scrapes, so that a change shows within three seconds."""
 TO_MODEL = 'direction="outbound",dst_service=~"model-server.*"'
-"""The calls that leave a pod of the app cluster for the model, whoever makes them."""
+"""Calls from any pod in the app cluster to the model."""
 IN_USE = 'pod!=""'
 
 
 def _calls(codes: str) -> str:
-    # "or vector(0)": nobody refused and nobody called are zeros, not gaps.
+    # "or vector(0)": no refusals and no calls are zeros, not gaps.
     labels = f'{TO_MODEL},status_code=~"{codes}"'
     return f"({rate('response_total', labels, window=WINDOW)} or vector(0))"
 
 
-LINES: dict[str, dict[str, str]] = {
-    "app": {
+LINES: dict[Role, dict[str, str]] = {
+    "users": {
         "answered": _calls("2.."),
         "refused": _calls("4.."),
         "failed": _calls("5.."),
-        "way": "max(gateway_latency)",
+        "link latency": "max(gateway_latency)",
     },
-    "gpu": {
+    "gpus": {
         "running": "sum(vllm:num_requests_running)",
         "waiting": "sum(vllm:num_requests_waiting)",
         "tokens": rate("vllm:generation_tokens_total", window=WINDOW),
@@ -39,7 +40,7 @@ LINES: dict[str, dict[str, str]] = {
         "hottest": f"max(DCGM_FI_DEV_GPU_TEMP{{{IN_USE}}})",
     },
 }
-"""The series of the chart and of the topology's labels, by cluster: PromQL with one result each."""
+"""The series of the chart and the topology's labels, by role of cluster: PromQL with a single result each."""
 EDGES = "edge"
 PODS = "served"
 CALLS = rate("response_total", 'direction="outbound",dst_service!=""', by=["deployment", "k8s_job", "dst_service"], window=WINDOW)
@@ -54,40 +55,40 @@ FIELDS = {
     "DCGM_FI_DEV_CLOCKS_EVENT_REASONS": "events",
     "DCGM_FI_DEV_XID_ERRORS": "xid",
 }
-"""What is asked of a card: percent, MiB, °C, W, MHz, bits, number of the last error."""
-CARDS = f'{{__name__=~"{"|".join(FIELDS)}"}}'
+"""Metrics of a GPU, in percent, MiB, °C, W, MHz, bits, and the number of the last error."""
+GPUS = f'{{__name__=~"{"|".join(FIELDS)}"}}'
 SLOWED = 0x4 | 0x8 | 0x20 | 0x40 | 0x80
-"""The clock-event bits that mean slower than asked for: power limit, hardware slowdown, heat, power brake."""
+"""The clock event bits that mean a reduced clock: power limit, hardware slowdown, heat, power brake."""
 
 
 @dataclass(frozen=True)
-class Card:
-    """One GPU. ``seen`` has its values by the names of ``FIELDS``; what is missing the card does not say (any more)."""
+class GpuReading:
+    """One GPU. ``values`` are named as in ``FIELDS``; what the GPU does not (or no longer) report is missing."""
 
     node: str
     index: str
     pod: str = ""
-    seen: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def get(self, name: str) -> float | None:
-        return self.seen.get(name)
+        return self.values.get(name)
 
     @property
     def state(self) -> str:
-        """In words, the worst first."""
-        xid = self.seen.get("xid")
-        if "busy" not in self.seen:
-            return "off the bus" if xid else "does not report"
+        """In words, the most serious first."""
+        xid = self.values.get("xid")
+        if "busy" not in self.values:
+            return "off the bus" if xid else "not reporting"
         if xid:
             return f"XID {xid:g}"
-        if int(self.seen.get("events", 0)) & SLOWED:
+        if int(self.values.get("events", 0)) & SLOWED:
             return "slowed down"
         return "in use" if self.pod else "free"
 
 
 @dataclass(frozen=True)
-class Call:
-    """So many calls a second from one workload of the app cluster to a Service."""
+class CallRate:
+    """Calls per second from one workload in the app cluster to a Service."""
 
     source: str
     service: str
@@ -95,8 +96,8 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Server:
-    """A model server's pod, its node, and the answers it completes a second."""
+class ServerRate:
+    """A model server's pod, its node, and the answers it completes per second."""
 
     pod: str
     node: str
@@ -104,62 +105,55 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """Everything the panel shows of one moment. ``silent``: what did not answer, in words."""
+class Reading:
+    """Everything the panel shows at one moment (``at``: Unix time in seconds). ``errors``: what did not answer."""
 
     at: float
     values: Mapping[str, float] = field(default_factory=dict)
-    calls: tuple[Call, ...] = ()
-    servers: tuple[Server, ...] = ()
-    cards: tuple[Card, ...] = ()
-    silent: tuple[str, ...] = ()
+    calls: tuple[CallRate, ...] = ()
+    servers: tuple[ServerRate, ...] = ()
+    gpus: tuple[GpuReading, ...] = ()
+    errors: tuple[str, ...] = ()
 
 
-class Readings:
-    """Asks the Prometheus of each cluster. A card that was seen once is not forgotten: its silence is shown."""
+class Monitor:
+    """Queries the Prometheus of each cluster. Once a GPU has been seen, the panel keeps it even if it stops reporting."""
 
     def __init__(self, servers: Mapping[str, Prometheus]) -> None:
         self._servers = servers
         self._known: set[tuple[str, str]] = set()
-        self._questions = {
-            "app": together(LINES["app"] | {EDGES: CALLS}),
-            "gpu": together(LINES["gpu"] | {PODS: SERVED}),
+        self._questions: dict[Role, str] = {
+            "users": together(LINES["users"] | {EDGES: CALLS}),
+            "gpus": together(LINES["gpus"] | {PODS: SERVED}),
         }
 
-    def take(self, at: float) -> Snapshot:
-        """A snapshot of now, which is ``at`` (Unix time, s)."""
-        rows: list[tuple[Labels, float]] = []
-        silent: list[str] = []
-        for cluster, promql in self._questions.items():
-            rows += self._asked(cluster, promql, silent)
-        cards = self._asked("gpu", CARDS, silent)
-        single = {line for lines in LINES.values() for line in lines}
-        # NaN is "no value", as in a quantile of nothing.
-        values = {labels["line"]: value for labels, value in rows if labels["line"] in single and value == value}
-        calls = [_call(labels, value) for labels, value in rows if labels["line"] == EDGES]
-        served = [
-            Server(labels.get("pod", "?"), labels.get("node", "?"), value) for labels, value in rows if labels["line"] == PODS
-        ]
-        return Snapshot(
-            at, values, tuple(calls), tuple(sorted(served, key=lambda server: server.pod)),
-            self._cards(cards), tuple(dict.fromkeys(silent)),
-        )  # fmt: skip
+    def read(self, at: float) -> Reading:
+        """What is there now, which is ``at`` (Unix time, s)."""
+        samples: list[tuple[Labels, float]] = []
+        errors: list[str] = []
+        for role, promql in self._questions.items():
+            samples += self._samples(role, promql, errors)
+        gpus = self._gpus(self._samples("gpus", GPUS, errors))
+        return Reading(at, _values(samples), _calls_of(samples), _servers_of(samples), gpus, tuple(dict.fromkeys(errors)))
 
-    def _asked(self, cluster: str, promql: str, silent: list[str]) -> list[tuple[Labels, float]]:
+    def _server(self, role: Role) -> Prometheus:
+        return self._servers[primary(role).name]
+
+    def _samples(self, role: Role, promql: str, errors: list[str]) -> list[tuple[Labels, float]]:
         try:
-            return self._servers[cluster].samples(promql)
+            return self._server(role).samples(promql)
         except LabError as error:
-            silent.append(error.message.splitlines()[0][:120])
+            errors.append(error.message.splitlines()[0][:120])
             return []
 
     def past(self, last: float) -> list[tuple[float, dict[str, float]]]:
-        """The chart's lines of the last so many seconds, a row a second: what a room that opens begins with."""
+        """The series of the last ``last`` seconds, one row per second: what a newly opened room starts with."""
         frames = []
-        for cluster, lines in LINES.items():
+        for role, lines in LINES.items():
             try:
-                frames.append(_by_line(self._servers[cluster].query(together(lines), last=last, step=1)))
+                frames.append(_by_line(self._server(role).query(together(lines), last=last, step=1)))
             except LabError:
-                # It is told by the first snapshot, which asks the same server.
+                # The first reading asks the same server and reports it.
                 continue
         if not frames:
             return []
@@ -168,20 +162,37 @@ class Readings:
         rows = ({str(name): value for name, value in row.items() if value == value} for row in whole.to_dict("records"))
         return list(zip(times, rows, strict=True))
 
-    def _cards(self, rows: Iterable[tuple[Labels, float]]) -> tuple[Card, ...]:
-        seen: dict[tuple[str, str], dict[str, float]] = {}
+    def _gpus(self, samples: Iterable[tuple[Labels, float]]) -> tuple[GpuReading, ...]:
+        values: dict[tuple[str, str], dict[str, float]] = {}
         pods: dict[tuple[str, str], str] = {}
-        for labels, value in rows:
+        for labels, value in samples:
             key = (labels.get("node", "?"), labels.get("gpu", "?"))
-            seen.setdefault(key, {})[FIELDS[labels["__name__"]]] = value
+            values.setdefault(key, {})[FIELDS[labels["__name__"]]] = value
             pods[key] = labels.get("pod", "")
-        self._known |= seen.keys()
-        return tuple(Card(*key, pods.get(key, ""), seen.get(key, {})) for key in sorted(self._known))
+        self._known |= values.keys()
+        return tuple(GpuReading(*key, pods.get(key, ""), values.get(key, {})) for key in sorted(self._known))
 
 
-def _call(labels: Labels, value: float) -> Call:
+def _values(samples: Iterable[tuple[Labels, float]]) -> dict[str, float]:
+    """The single series by name. NaN means "no value", as in a quantile of nothing."""
+    single = {line for lines in LINES.values() for line in lines}
+    return {labels["line"]: value for labels, value in samples if labels["line"] in single and value == value}
+
+
+def _calls_of(samples: Iterable[tuple[Labels, float]]) -> tuple[CallRate, ...]:
+    return tuple(_call(labels, value) for labels, value in samples if labels["line"] == EDGES)
+
+
+def _servers_of(samples: Iterable[tuple[Labels, float]]) -> tuple[ServerRate, ...]:
+    found = [
+        ServerRate(labels.get("pod", "?"), labels.get("node", "?"), value) for labels, value in samples if labels["line"] == PODS
+    ]
+    return tuple(sorted(found, key=lambda server: server.pod))
+
+
+def _call(labels: Labels, value: float) -> CallRate:
     source = labels.get("deployment") or ("load" if labels.get("k8s_job") else "?")
-    return Call(source, labels["dst_service"], value)
+    return CallRate(source, labels["dst_service"], value)
 
 
 def _by_line(frame: pd.DataFrame) -> pd.DataFrame:

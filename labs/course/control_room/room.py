@@ -1,4 +1,4 @@
-"""``lab.control_room()``: the panel and the thread that keeps it up to date."""
+"""``lab.control_room()``: the panel, and the thread that updates it."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from labs.course.control_room import card_table, live_chart, topology
-from labs.course.control_room.desk import Desk, possible
+from labs.course.control_room import gpu_table, live_chart, topology
+from labs.course.control_room.actions import Actions, possible
 from labs.course.control_room.history import SPAN, History
-from labs.course.control_room.panel import Panel, static
-from labs.course.control_room.readings import Readings, Snapshot
+from labs.course.control_room.panel import ControlPanel, static
+from labs.course.control_room.readings import Monitor, Reading
 from labs.course.mime import WIDGET_MIME
 
 if TYPE_CHECKING:
     from labs.lab import Lab
 
 EVERY = 0.5
-"""Seconds between two updates; Prometheus has new numbers once a second, and the time axis moves on in between."""
-REST = 0.1
-"""Seconds of rest at least, should a look take longer than that: cells need the kernel, too."""
+"""Seconds between two updates. Prometheus has new numbers once per second, but the time axis moves in between."""
+MIN_PAUSE = 0.1
+"""Minimum seconds between two updates, however long one takes: cells need the kernel too."""
 TITLE = "Control room"
 
 
 class ControlRoom:
-    """Both clusters live, with load and failures at hand. ``close()`` ends it, and with it the load and failures it made.
+    """Both clusters live, with controls for load and failures. ``close()`` also ends the load and failures started here.
 
-    A kernel has one: opening it again closes the one before. ``now`` gives Unix time in seconds.
+    A kernel has one room: opening another closes the first. ``now`` returns Unix time in seconds.
     """
 
     _open: ClassVar[ControlRoom | None] = None
 
     def __init__(self, lab: Lab, now: Callable[[], float] = time.time) -> None:
         self._lab, self._now = lab, now
-        self._readings = Readings(lab.prometheus_servers())
+        self._monitor = Monitor(lab.servers)
         self._history = History()
-        for at, values in self._readings.past(SPAN):
+        for at, values in self._monitor.past(SPAN):
             self._history.add(at, values)
-        self._desk = Desk(lab, lambda what: self.panel.tell(what))
-        self.panel = Panel(self._desk, possible(lab))
+        self._actions = Actions(lab, lambda what: self.panel.tell(what))
+        self.panel = ControlPanel(self._actions, possible(lab))
         self._still = self._sentence = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control-room", daemon=True)
 
     @classmethod
     def open(cls, lab: Lab) -> ControlRoom:
-        """A room that runs."""
+        """Open a running room."""
         if cls._open is not None:
             cls._open.close()
         room = cls._open = cls(lab)
@@ -57,14 +57,12 @@ class ControlRoom:
         return room
 
     def update(self) -> None:
-        """Look, and draw what was seen."""
-        snapshot = self._readings.take(self._now())
-        self._history.add(snapshot.at, snapshot.values)
-        sentence = reading(snapshot)
-        parts = (
-            topology.draw(snapshot), sentence,
-            live_chart.draw(self._history, snapshot.at, self._lab.windows(), sentence), card_table.draw(snapshot.cards),
-        )  # fmt: skip
+        """Read and draw the current state."""
+        reading = self._monitor.read(self._now())
+        self._history.add(reading.at, reading.values)
+        sentence = summarize(reading)
+        chart = live_chart.draw(self._history, reading.at, self._lab.windows(), sentence)
+        parts = (topology.draw(reading), sentence, chart, gpu_table.draw(reading.gpus))
         self.panel.show(*parts)
         self._still = static(TITLE, *parts)
         self._sentence = sentence
@@ -74,20 +72,20 @@ class ControlRoom:
             started = time.monotonic()
             try:
                 self.update()
-            except Exception as error:  # a thread has nobody to raise to: it is told on the panel
+            except Exception as error:  # a thread cannot raise to anyone, so the panel shows it
                 if not self._stop.is_set():
                     self.panel.tell(f"the room stopped: {type(error).__name__}: {error}")
                 return
-            self._stop.wait(max(REST, EVERY - (time.monotonic() - started)))
+            self._stop.wait(max(MIN_PAUSE, EVERY - (time.monotonic() - started)))
 
     def close(self) -> None:
-        """End the updates, the load and the failures of this room; harmless if it is closed."""
+        """End the updates, the load and the failures of this room; harmless if it is already closed."""
         if self._stop.is_set():
             return
         self._stop.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
-        self._desk.close()
+        self._actions.close()
         self.panel.tell("closed")
         self.panel.close()
         atexit.unregister(self.close)
@@ -95,7 +93,7 @@ class ControlRoom:
             ControlRoom._open = None
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        """The widget, and for those who cannot draw one what it showed at this moment."""
+        """The widget, and a static figure for readers without widgets."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self.panel.widget.model_id}
         return {WIDGET_MIME: view, "text/html": self._still, "text/plain": f"{TITLE}. {self._sentence}"}
 
@@ -103,22 +101,23 @@ class ControlRoom:
         return f"<control room: {'closed' if self._stop.is_set() else 'open'}>"
 
 
-def reading(snapshot: Snapshot) -> str:
-    """What the numbers say, in one sentence."""
-    values = snapshot.values
-    answered, refused, failed = (values.get(name, 0.0) for name in ("answered", "refused", "failed"))
-    waiting = values.get("waiting", 0.0)
-    loud = [f"{card.node} GPU {card.index} {card.state}" for card in snapshot.cards if card.state not in card_table.CALM]
-    parts = [*snapshot.silent]
-    if failed > 0.05:
-        parts.append(f"{live_chart.figure(failed)} calls a second fail")
-    if refused > 0.05:
-        parts.append(f"{live_chart.figure(refused)} calls a second are refused (4xx)")
-    if waiting >= 1:
-        parts.append(f"{waiting:.0f} requests wait: more is asked than the cards give")
-    parts += loud
-    answers = f"{live_chart.figure(answered)} answers a second"
-    tokens = values.get("tokens")
-    rest = f"{answers}, {tokens:.0f} tokens a second" if tokens is not None else answers
-    text = "; ".join([*parts, rest] if parts else [rest, "nothing waits and nothing fails"])
+def summarize(reading: Reading) -> str:
+    """What the numbers mean, in one sentence."""
+    problems = [*reading.errors, *_problems(reading)]
+    answers = f"{live_chart.figure(reading.values.get('answered', 0.0))} answers per second"
+    tokens = reading.values.get("tokens")
+    rates = answers if tokens is None else f"{answers}, {tokens:.0f} tokens per second"
+    text = "; ".join([*problems, rates] if problems else [rates, "nothing waits and nothing fails"])
     return f"{text[0].upper()}{text[1:]}."
+
+
+def _problems(reading: Reading) -> list[str]:
+    failed, refused, waiting = (reading.values.get(name, 0.0) for name in ("failed", "refused", "waiting"))
+    problems = []
+    if failed > 0.05:
+        problems.append(f"{live_chart.figure(failed)} calls per second fail")
+    if refused > 0.05:
+        problems.append(f"{live_chart.figure(refused)} calls per second are refused (4xx)")
+    if waiting >= 1:
+        problems.append(f"{waiting:.0f} requests wait: the load exceeds what the GPUs can answer")
+    return problems + [f"{gpu.node} GPU {gpu.index} {gpu.state}" for gpu in reading.gpus if gpu.state not in gpu_table.CALM]

@@ -27,7 +27,7 @@ TOKENS_OF_TWO = _most(rate("vllm:generation_tokens_total", window="5s"), ready=2
 
 
 def _value(lab: Lab, promql: str) -> float | None:
-    frame = lab.query(promql, cluster="gpu", last="2s")
+    frame = lab.query(promql, cluster=lab.gpu.name, last="2s")
     return None if frame.empty else float(frame.iloc[-1].iloc[0])
 
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def get(cluster: Cluster, *words: str) -> dict[str, Any]:
     """``kubectl get WORDS -o json``, decoded; a list comes as an object with ``items``."""
-    return json.loads(cluster.kubectl("get", *words, "-o", "json"))
+    found: dict[str, Any] = json.loads(cluster.kubectl("get", *words, "-o", "json"))
+    return found
 
 
 def condition(item: dict[str, Any], type: str) -> bool:

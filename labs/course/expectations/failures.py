@@ -1,4 +1,4 @@
-"""Notebook 08: every fault is healed and the service is whole again."""
+"""Notebook 08: every fault is healed and the service works again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def nothing_is_broken(lab: Lab) -> Finding:
     return Finding(not active, f"active: {', '.join(active)}" if active else "none is active")
 
 
-@check("08.2", "all cards are offered again", hint="lab fault heal --all", within=40)
+@check("08.2", "all GPUs are offered again", hint="lab fault heal --all", within=40)
 def cards_are_back(lab: Lab) -> Finding:
     return cards_are_offered(lab)
 

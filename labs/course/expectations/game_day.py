@@ -1,10 +1,11 @@
-"""Notebook 12: a game was played to its end, and the lab is whole."""
+"""Notebook 12: a game was played to its end, and nothing is broken."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from labs.course.checks import Finding, check
+from labs.course.gameday import leaderboard
 
 if TYPE_CHECKING:
     from labs.lab import Lab
@@ -13,9 +14,9 @@ PASSED = 50
 """Points that show that more than the plane was right."""
 
 
-@check("12.1", f"a game of this machine has at least {PASSED} points", hint="game.diagnose(plane=…, object=…, repair=…)")
+@check("12.1", f"a game of this machine has at least {PASSED} points", hint="game.diagnose(layer=…, object=…, repair=…)")
 def a_game_was_won(lab: Lab) -> Finding:
-    board = lab.leaderboard()
+    board = leaderboard.read(())
     if board.empty:
         return Finding(False, "no game was played to its end")
     best = board.iloc[0]

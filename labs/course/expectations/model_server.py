@@ -19,10 +19,10 @@ def model_server_is_ready(lab: Lab) -> Finding:
     return deployments_available(lab.gpu, "ml", "model-server", pods=2)
 
 
-@check("03.2", "Prometheus of the gpu cluster scrapes the model servers and all cards", hint="run step 3 again", within=60)
+@check("03.2", "Prometheus of the gpu cluster scrapes the model servers and all GPUs", hint="run step 3 again", within=60)
 def prometheus_sees_them(lab: Lab) -> Finding:
-    servers = lab.query('count(up{job="model-server"} == 1)', cluster="gpu", last="5s")
-    cards = lab.query("count(DCGM_FI_DEV_GPU_UTIL)", cluster="gpu", last="5s")
+    servers = lab.query('count(up{job="model-server"} == 1)', cluster=lab.gpu.name, last="5s")
+    cards = lab.query("count(DCGM_FI_DEV_GPU_UTIL)", cluster=lab.gpu.name, last="5s")
     counts = [0 if frame.empty else int(frame.iloc[-1].iloc[0]) for frame in (servers, cards)]
     return Finding(counts == [2, 8], f"{counts[0]} model servers and {counts[1]} cards")
 
@@ -31,7 +31,7 @@ def prometheus_sees_them(lab: Lab) -> Finding:
     "03.3", "the model server lists its model (before notebook 06 closes the door)", hint="lab url ml/model-server --cluster gpu"
 )
 def model_is_listed(lab: Lab) -> Finding:
-    url = lab.url("ml/model-server", cluster="gpu") + "/v1/models"
+    url = lab.url("ml/model-server", cluster=lab.gpu.name) + "/v1/models"
     try:
         with urllib.request.urlopen(url, timeout=10) as response:
             names = [row["id"] for row in json.load(response)["data"]]

@@ -41,7 +41,7 @@ def chat_is_meshed(lab: Lab) -> Finding:
 )
 def chat_is_answered(lab: Lab) -> Finding:
     request = urllib.request.Request(
-        lab.url("shop/chat", cluster="app") + "/api/chat",
+        lab.url("shop/chat", cluster=lab.app.name) + "/api/chat",
         json.dumps({"message": "Is the link up?"}).encode(),
         {"Content-Type": "application/json"},
     )
@@ -52,4 +52,4 @@ def chat_is_answered(lab: Lab) -> Finding:
         return Finding(False, f"the chat answered {error.code}: {error.read().decode(errors='replace')[:200]}")
     except OSError as error:
         return Finding(False, f"no answer: {error}")
-    return Finding(answer["cluster"] == "gpu", f"{answer['pod']} in cluster {answer['cluster']}")
+    return Finding(answer["cluster"] == lab.gpu.name, f"{answer['pod']} in cluster {answer['cluster']}")

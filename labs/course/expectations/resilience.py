@@ -1,4 +1,4 @@
-"""Notebook 09: the service that misbehaves runs meshed in both clusters, is mirrored, has a circuit breaker, and answers."""
+"""Notebook 09: the service that misbehaves runs meshed in every cluster, is mirrored, has a circuit breaker, and answers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ MIRRORS = ("answers-gpu", "answers-flat-gpu", "answers-federated")
 ACCRUAL = "balancer.linkerd.io/failure-accrual"
 
 
-@check("09.1", "every pod of answers has a ready proxy, in both clusters", hint="run the cell of step 1 again", within=60)
+@check("09.1", "every pod of answers has a ready proxy, in every cluster", hint="run the cell of step 1 again", within=60)
 def answers_are_meshed(lab: Lab) -> Finding:
-    found = {name: meshed(cluster, NAMESPACE, "app=answers") for name, cluster in (("app", lab.app), ("gpu", lab.gpu))}
+    found = {
+        name: meshed(cluster, NAMESPACE, "app=answers") for name, cluster in ((lab.app.name, lab.app), (lab.gpu.name, lab.gpu))
+    }
     return Finding(
         all(finding.ok for finding in found.values()), "; ".join(f"{name}: {finding.found}" for name, finding in found.items())
     )
@@ -44,7 +46,7 @@ def breaker_is_on(lab: Lab) -> Finding:
 @check("09.4", "answers are given in the app cluster again", hint="run the last cell of step 6 again", within=30)
 def answers_are_given(lab: Lab) -> Finding:
     try:
-        with urllib.request.urlopen(lab.url(f"{NAMESPACE}/answers", cluster="app") + "/", timeout=10) as response:
+        with urllib.request.urlopen(lab.url(f"{NAMESPACE}/answers", cluster=lab.app.name) + "/", timeout=10) as response:
             return Finding(response.status == 200, f"status {response.status}")
     except urllib.error.HTTPError as error:
         return Finding(False, f"status {error.code}")

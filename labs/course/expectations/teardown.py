@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from labs import config
+from labs import topology
 from labs.course.checks import Finding, check
+from labs.paths import Paths
 
 if TYPE_CHECKING:
     from labs.lab import Lab
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def _ranges() -> tuple[str, ...]:
     """Beginnings of the loopback addresses of the lab: ``127.10.``, ``127.11.``, …"""
-    networks = [network for spec in config.topology() for network in (spec.pod_range, spec.service_range)]
+    networks = [network for spec in topology.declared() for network in (spec.pod_range, spec.service_range)]
     return tuple(f"127.{str(network).split('.')[1]}." for network in networks)
 
 
@@ -28,4 +29,6 @@ def no_listener_is_left(lab: Lab | None) -> Finding:
 
 @check("99.2", "the lab's folder is gone", hint="lab down", within=10)
 def no_file_is_left(lab: Lab | None) -> Finding:
-    return Finding(not config.STATE.exists(), ".lab is still there" if config.STATE.exists() else ".lab is gone")
+    return Finding(
+        not Paths.current().state.exists(), ".lab is still there" if Paths.current().state.exists() else ".lab is gone"
+    )

@@ -1,1 +1,1 @@
-"""The game day: something is broken, nobody says what. Find the plane, the object and the repair before the time runs."""
+"""The game day: something is broken and nobody says what. Find the layer, the object and the repair before time runs out."""

@@ -1,4 +1,4 @@
-"""The leaderboard: a line of JSON per game, in a file an instructor can collect from every machine of a room."""
+"""The leaderboard: one line of JSON per game, in a file that an instructor can collect from every machine in the room."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from labs import config
 from labs.errors import NotFound
+from labs.paths import REPORT
 
-FILE = config.REPORT / "leaderboard.jsonl"
-COLUMNS = ["player", "level", "points", "seconds", "hints", "plane", "object", "repair", "fault", "seed", "when"]
+FILE = REPORT / "leaderboard.jsonl"
+COLUMNS = ["player", "level", "points", "seconds", "hints", "layer", "object", "repair", "fault", "seed", "when"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One game. ``plane``, ``object`` and ``repair`` say which parts were right; ``when`` is Unix time in seconds."""
+    """One game. ``layer``, ``object`` and ``repair`` say which parts were right; ``when`` is Unix time in seconds."""
 
     player: str
     level: int
     points: int
     seconds: float
     hints: int
-    plane: bool
+    layer: bool
     object: bool
     repair: bool
     fault: str
@@ -34,7 +34,7 @@ class Entry:
 
 
 def append(entry: Entry, file: Path | None = None) -> Path:
-    """Add a game to the file and return its path."""
+    """Append a game to the file and return its path."""
     target = file or FILE
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("a", encoding="utf-8") as out:
@@ -43,10 +43,10 @@ def append(entry: Entry, file: Path | None = None) -> Path:
 
 
 def read(files: Iterable[Path | str] = ()) -> pd.DataFrame:
-    """All games of the given files (of this machine's, if none is given), the best first: points, then time.
+    """All games in the given files (by default this machine's), the best first: by points, then by time.
 
     Raises:
-        NotFound: a file that is named is not there.
+        NotFound: a file does not exist.
     """
     named = [Path(file) for file in files]
     for file in named:

@@ -1,4 +1,4 @@
-"""Which failure a game has: drawn by a seed from those of its level that this lab can make."""
+"""The failure of a game: drawn by seed from those of its level that this lab supports."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from labs.errors import UsageError
 from labs.faults.catalogue import Fault, catalogue
 from labs.faults.injectors import injector
-from labs.faults.injectors.base import Scene
+from labs.session import Session
 
-LEVELS = {1: "seen at a glance", 2: "takes two planes", 3: "hides"}
+LEVELS = {1: "obvious", 2: "needs two layers", 3: "well hidden"}
 CHOICES = 5
-"""How many repairs stand for choice: the right one among them."""
+"""How many repairs a player chooses from, the right one included."""
 
 
 @dataclass(frozen=True)
 class Mystery:
-    """The failure, and what a player chooses from: every object of the catalogue, and some repairs by letter."""
+    """The failure, and what a player chooses from: every object in the catalogue, and a few repairs by letter."""
 
     fault: Fault
     objects: tuple[str, ...]
@@ -29,20 +29,25 @@ class Mystery:
         return next(letter for letter, repair in self.repairs.items() if repair == self.fault.repair)
 
 
-def possible(scene: Scene, level: int) -> list[Fault]:
-    """The failures of a level that this lab can make, in the catalogue's order.
+def possible(session: Session, level: int) -> list[Fault]:
+    """The failures of a level that this lab supports, in the catalogue's order.
 
     Raises:
         UsageError: there is no such level.
     """
     if level not in LEVELS:
-        known = ", ".join(f"{number} ({words})" for number, words in LEVELS.items())
+        known = ", ".join(f"{number} ({meaning})" for number, meaning in LEVELS.items())
         raise UsageError(f"expected a level: {known}; found {level!r}")
-    return [fault for fault in catalogue().values() if fault.level == level and injector(fault).refusal(scene) is None]
+    return [
+        fault for fault in catalogue().values() if fault.level == level and injector(fault).unsupported_reason(session) is None
+    ]
 
 
 def draw(faults: Sequence[Fault], seed: int) -> Mystery:
-    """The same seed draws the same mystery wherever that failure can be made, whatever else can: each has a number of its own."""
+    """Draw a mystery: each failure has a number of its own for every seed, and the lowest wins.
+
+    So a seed draws the same failure on every backend that supports it.
+    """
     fault = min(faults, key=lambda one: random.Random(f"{seed} {one.name}").random())
     chance = random.Random(seed)
     others = sorted({other.repair for other in catalogue().values() if not _same_change(other, fault)} - {fault.repair})
@@ -53,5 +58,5 @@ def draw(faults: Sequence[Fault], seed: int) -> Mystery:
 
 
 def _same_change(one: Fault, other: Fault) -> bool:
-    """Both are wrong changes of one object: undoing the change repairs either, so that the other's words are right as well."""
+    """Both change the same object: undoing the change repairs either, so the other's repair would be right too."""
     return "target" in one.options and one.options["target"] == other.options.get("target")

@@ -6,34 +6,34 @@ from dataclasses import dataclass
 
 from labs.course.gameday.mystery import Mystery
 from labs.errors import NotFound, UsageError
-from labs.faults.catalogue import PLANES
+from labs.faults.catalogue import LAYERS
 
-POINTS = {"plane": 40, "object": 30, "repair": 30}
+POINTS = {"layer": 40, "object": 30, "repair": 30}
 HINT = 10
 """Points a hint costs."""
 FREE = 60.0
-"""Seconds that cost nothing: so long it takes to look at every plane once."""
-SECONDS_A_POINT = 15.0
-SLOWEST = 30
-"""Points that time can cost at most: a right answer is never worth nothing."""
+"""Seconds that cost nothing: enough to look at every layer once."""
+SECONDS_PER_POINT = 15.0
+MAX_TIME_COST = 30
+"""The most points that time can cost: a right answer is always worth something."""
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a player says: the plane it comes from, the object that broke, the letter of the repair."""
+    """A player's answer: the layer where it starts, the object that broke, the letter of the repair."""
 
-    plane: str
+    layer: str
     object: str
     repair: str
 
     def check(self, mystery: Mystery) -> None:
-        """Refuse words that are no choice; a typing mistake must not cost points.
+        """Reject invalid choices: a typo must not cost points.
 
         Raises:
-            NotFound, UsageError: which word is none.
+            NotFound, UsageError: a part of it is not a valid choice.
         """
-        if self.plane not in PLANES:
-            raise NotFound("plane", self.plane, PLANES)
+        if self.layer not in LAYERS:
+            raise NotFound("layer", self.layer, LAYERS)
         if self.object not in mystery.objects:
             raise NotFound("object", self.object, mystery.objects, fix="game.choices()")
         if self.repair not in mystery.repairs:
@@ -42,9 +42,9 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Score:
-    """Points by what they are for; those for hints and time are zero or below."""
+    """Points per part; ``hints`` and ``time`` are zero or negative."""
 
-    plane: int
+    layer: int
     object: int
     repair: int
     hints: int
@@ -53,15 +53,15 @@ class Score:
     @property
     def total(self) -> int:
         """Never below zero."""
-        return max(0, self.plane + self.object + self.repair + self.hints + self.time)
+        return max(0, self.layer + self.object + self.repair + self.hints + self.time)
 
 
 def grade(mystery: Mystery, diagnosis: Diagnosis, hints: int, seconds: float) -> Score:
-    """Each part counts for itself: the right plane is worth something even if the object is wrong."""
+    """Each part counts on its own: the right layer is worth something even if the object is wrong."""
     fault = mystery.fault
-    late = min(SLOWEST, int(max(0.0, seconds - FREE) // SECONDS_A_POINT))
+    late = min(MAX_TIME_COST, int(max(0.0, seconds - FREE) // SECONDS_PER_POINT))
     return Score(
-        POINTS["plane"] * (diagnosis.plane == fault.plane),
+        POINTS["layer"] * (diagnosis.layer == fault.layer),
         POINTS["object"] * (diagnosis.object == fault.object),
         POINTS["repair"] * (diagnosis.repair == mystery.right_letter),
         -HINT * hints,

@@ -1,4 +1,4 @@
-"""The pager on the page, kept up to date: its code twin is ``game.page()``."""
+"""The pager as a live widget; in code: ``game.page()``."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 
 from ipywidgets import HTML
 
+from labs.course.render import render
 from labs.errors import LabError
 
 if TYPE_CHECKING:
     from labs.course.gameday.game import GameDay
 
 EVERY = 2.0
-"""Seconds between two looks: the pager asks Prometheus each time."""
+"""Seconds between two updates; each one queries Prometheus."""
 
 
 def live(game: GameDay) -> HTML:
-    """A widget that shows the page now and again every few seconds, until the game ends."""
+    """A widget that shows the current page and refreshes it every few seconds until the game ends."""
     widget = HTML()
 
     def follow() -> None:
@@ -26,7 +27,7 @@ def live(game: GameDay) -> HTML:
             try:
                 widget.value = game.page()._repr_html_()
             except LabError as error:  # the game is over, or the lab does not answer
-                widget.value = f"<p>{error.message}</p>"
+                widget.value = render("reading.html.j2", reading=error.message)
                 return
             time.sleep(EVERY)
 

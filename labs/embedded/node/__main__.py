@@ -11,7 +11,7 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from labs.embedded import pki, plan
+from labs.embedded import pki
 from labs.embedded.node import node_object
 from labs.embedded.node.addresses import AddressPool
 from labs.embedded.node.context import Services
@@ -26,14 +26,14 @@ from labs.embedded.node.server import KubeletServer
 from labs.embedded.node.sources import Sources
 from labs.wire.kube_api import Credentials, KubeApi
 
-GOODBYE = 1.5
+STOP_GRACE = 1.5
 """Seconds pods get to end when the agent is told to stop."""
 
 
 def credentials(node: Node) -> Credentials:
     """This node's client certificate for its cluster's API server."""
     keys = pki.folder(node.cluster.name)
-    server = plan.cluster(node.cluster.name).server
+    server = node.cluster.server
     return Credentials(
         server, str(keys / "ca.crt"), cert_file=str(keys / f"{node.name}.crt"), key_file=str(keys / f"{node.name}.key")
     )
@@ -58,30 +58,43 @@ async def _serve(node: Node, api: KubeApi, launcher: Launcher, stop: asyncio.Eve
     events, sources = Events(api, node.name), Sources(api)
     addresses = AddressPool(node.pod_range, node.directory / "next-address")
     services = Services(
-        node, api, launcher, ImageTable(), sources, events, devices, addresses,
+        node,
+        api,
+        launcher,
+        ImageTable(),
+        sources,
+        events,
+        devices,
+        addresses,
+        asyncio.Lock(),
         lambda: node_object.machine_resources()[1] | {name: str(count) for name, count in devices.allocatable().items()},
-    )  # fmt: skip
+    )
     manager = Manager(services)
     keys = pki.folder(node.cluster.name)
     async with contextlib.AsyncExitStack() as stack:
         if node.spec.gpu:
             await stack.enter_async_context(
                 DeviceService(
-                    devices, manager.pods,
+                    devices,
+                    manager.pods,
                     plugins=node.host_path("/var/lib/kubelet/device-plugins"),
                     pod_resources=node.host_path("/var/lib/kubelet/pod-resources"),
                 )
-            )  # fmt: skip
+            )
         await stack.enter_async_context(
             KubeletServer(
-                node, manager, devices,
-                certificate=keys / f"{node.name}.crt", key=keys / f"{node.name}.key", client_ca=keys / "ca.crt",
+                node,
+                manager,
+                devices,
+                certificate=keys / f"{node.name}.crt",
+                key=keys / f"{node.name}.key",
+                client_ca=keys / "ca.crt",
             )
-        )  # fmt: skip
+        )
         await _until_stopped(
             stop, launcher, events.run(), sources.follow_services(), NodeStatus(node, api, devices).run(), manager.run()
         )
-        await manager.stop(GOODBYE)
+        await manager.stop(STOP_GRACE)
 
 
 async def _until_stopped(stop: asyncio.Event, launcher: Launcher, *parts: Coroutine[Any, Any, None]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 FIRST = 10.0
 """Seconds; kubelet's own initial value."""
 LONGEST = 300.0
-"""Seconds; twice this is the time of running well after which a count starts anew."""
+"""Seconds; a container that ran for twice as long starts counting from zero."""
 
 
 @dataclass

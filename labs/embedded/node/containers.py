@@ -7,7 +7,7 @@ import secrets
 import signal
 import time
 
-from labs.embedded.node import environment, hooks, logs, rootfs, status
+from labs.embedded.node import environment, hooks, logs, rootfs
 from labs.embedded.node.backoff import Backoff, go_duration
 from labs.embedded.node.context import PodContext, path_map
 from labs.embedded.node.events import now
@@ -17,12 +17,15 @@ from labs.embedded.node.images import Image
 from labs.embedded.node.model import Command, ContainerRecord, DeviceError, Object, StartError
 from labs.embedded.node.probe_workers import ProbeWorkers
 from labs.embedded.node.processes import ShimProcess
+from labs.embedded.node.restart import is_restarted
 from labs.embedded.node.sources import MissingSource
 from labs.embedded.node.volumes import MountError
 from labs.wire.kube_api import ApiError
 
 RUNTIME = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
 START_FAILED = RUNTIME + "unable to start container process: error during container init: "
+START_FAILED_CODE = 128
+"""What a runtime reports for a container whose program could not be started."""
 EPOCH = "1970-01-01T00:00:00Z"
 NOTICED_AFTER = 1.0
 """Seconds from a container's end to the kubelet's noticing it: the "immediate" first restart comes after this."""
@@ -45,6 +48,7 @@ class ContainerRunner:
         self.stopping = False
         self.out_of_memory = False
         self._process: ShimProcess | None = None
+        self._probes: ProbeWorkers | None = None
         self._backoff = Backoff()
         self._started_at = 0.0
         self._killed_by_probe = False
@@ -63,6 +67,8 @@ class ContainerRunner:
         """End the container for good: preStop and TERM, KILL after ``grace`` seconds; returns when it has ended."""
         first = not self.stopping
         self.stopping = True
+        if self._probes:
+            self._probes.terminate()
         if self._task is None or self._task.done():
             return
         if self._process is None:
@@ -92,15 +98,22 @@ class ContainerRunner:
             await process.wait()
 
     def update(self, spec: Object) -> None:
-        """The spec was changed. Of a pod that exists only images can be: the container is started again with the new one."""
-        if spec["image"] == self.record.spec["image"]:
-            return
+        """The spec was changed. Another image needs another incarnation; resources are ``resize``'s affair."""
+        changed = spec["image"] != self.record.spec["image"]
         self.record.spec = spec
+        if changed:
+            self.restart(f"Container {self.record.name} definition changed, will be restarted")
+
+    def restart(self, message: str) -> None:
+        """End this incarnation so that a new one follows at once, whatever the restart policy says."""
         self.record.changed.set()
         if self._process and not self.stopping:
-            grace = self.context.record.pod["spec"].get("terminationGracePeriodSeconds", 30)
-            message = f"Container {self.record.name} definition changed, will be restarted"
-            self._killing = asyncio.create_task(self.kill(grace, message))
+            self._killing = asyncio.create_task(self._kill_soon(message))
+
+    async def _kill_soon(self, message: str) -> None:
+        # A kubelet acts at its next look at the pod: who has just changed it still sees it as it was.
+        await asyncio.sleep(NOTICED_AFTER)
+        await self.kill(self._full_grace(), message)
 
     def kill_out_of_memory(self) -> None:
         """The memory limit was passed."""
@@ -120,8 +133,8 @@ class ContainerRunner:
 
     async def _run(self) -> None:
         restarting = "terminated" in self.record.state
-        if restarting and self.record.kind == "main" and not self._again():
-            return  # it succeeded before this agent was started
+        if restarting and self.record.kind == "main" and not self._is_restarted():
+            return  # it ended for good before this agent was started
         while not self.stopping:
             image = await pull(self.context, self.record)
             if restarting:
@@ -129,17 +142,18 @@ class ContainerRunner:
             begun = time.monotonic()
             await self._incarnation(image)
             restarting = True
-            if self.stopping or not (self.record.changed.is_set() or self._again()):
+            if self.stopping or not (self.record.changed.is_set() or self._is_restarted()):
                 self.context.publish()
                 return
             await self._wait_to_restart(time.monotonic() - begun)
 
-    def _again(self) -> bool:
-        policy = status.restart_policy(self.context.record.pod, self.record)
+    def _is_restarted(self) -> bool:
         ended = self.record.state.get("terminated") or self.record.last_state.get("terminated") or {}
-        if policy == "Never" or (self.record.kind == "init" and ended.get("exitCode") == 0):
-            return policy != "Never" and ended.get("exitCode") != 0
-        return policy == "Always" or ended.get("exitCode") != 0
+        return is_restarted(self.context.record.pod, self.record, ended.get("exitCode", 0))
+
+    def _full_grace(self) -> float:
+        grace: float = self.context.record.pod["spec"].get("terminationGracePeriodSeconds", 30)
+        return grace
 
     async def _wait_to_restart(self, ran_for: float) -> None:
         delay = self._backoff.next(ran_for)
@@ -179,11 +193,12 @@ class ContainerRunner:
         self._started_at = time.time()
         started = now()
         self.context.event(record, "Normal", "Started", "Container started")
-        workers = ProbeWorkers(self.context, record, self._unhealthy)
+        self._probes = ProbeWorkers(self.context, record, self._unhealthy)
         try:
-            code = await self._supervise(workers, started)
+            code = await self._supervise(self._probes, started)
         finally:
-            workers.stop()
+            self._probes.stop()
+            self._probes = None
         await capture.finished()
         self._ended(code, started)
 
@@ -208,14 +223,13 @@ class ContainerRunner:
         except hooks.HookError as error:
             self._hook_message = str(error)
             self.context.event(self.record, "Warning", "FailedPostStartHook", "PostStartHook failed")
-            await self.kill(self.context.record.pod["spec"].get("terminationGracePeriodSeconds", 30), "FailedPostStartHook")
+            await self.kill(self._full_grace(), "FailedPostStartHook")
             return False
         return True
 
     def _unhealthy(self, kind: str, probe: Object) -> None:
         self._killed_by_probe = True
-        spec = self.context.record.pod["spec"]
-        grace = probe.get("terminationGracePeriodSeconds", spec.get("terminationGracePeriodSeconds", 30))
+        grace = probe.get("terminationGracePeriodSeconds", self._full_grace())
         message = f"Container {self.record.name} failed {kind} probe, will be restarted"
         self._killing = asyncio.create_task(self.kill(grace, message))
 
@@ -226,11 +240,10 @@ class ContainerRunner:
             record.container_id = f"process://{secrets.token_hex(32)}"
             paths = path_map(context.record, record)
             try:
-                self._check_user()
+                self._check_user(image)
                 await context.services.devices.pre_start(context.record, record.name)
-                record.env = await environment.build(
-                    context.services.node, context.record, record, context.services.sources, paths, context.services.allocatable()
-                )
+                built = await environment.build(context, record, paths)
+                record.env, record.variables = built.process, built.variables
                 log_path = record.spec.get("terminationMessagePath") or rootfs.TERMINATION_LOG
                 rootfs.build_root(record.root, context.volumes.mounts(record), log_path)
                 return self._command(image, paths)
@@ -240,16 +253,21 @@ class ContainerRunner:
                 await asyncio.sleep(CONFIG_RETRY)
                 context.event(record, "Normal", "Pulled", _present(record.spec["image"]))
 
-    def _check_user(self) -> None:
+    def _check_user(self, image: Image) -> None:
+        """Refuse root where the pod does not want it: by number, or because the image's user is root."""
         security = self.context.record.pod["spec"].get("securityContext", {}) | self.record.spec.get("securityContext", {})
-        if security.get("runAsNonRoot") and security.get("runAsUser") == 0:
-            pod = self.context.full_name
-            raise MissingSource(f'container\'s runAsUser breaks non-root policy (pod: "{pod}", container: {self.record.name})')
+        if not security.get("runAsNonRoot"):
+            return
+        where = f'(pod: "{self.context.full_name}", container: {self.record.name})'
+        if security.get("runAsUser") == 0:
+            raise MissingSource(f"container's runAsUser breaks non-root policy {where}")
+        if "runAsUser" not in security and image.runs_as_root:
+            raise MissingSource(f"container has runAsNonRoot and image will run as root {where}")
 
     def _command(self, image: Image, paths: rootfs.PathMap) -> Command:
         record = self.record
-        entrypoint = [expand(paths.rewrite(word), record.env) for word in record.spec.get("command", [])]
-        args = [expand(paths.rewrite(word), record.env) for word in record.spec.get("args", [])]
+        entrypoint = [expand(paths.rewrite(word), record.variables) for word in record.spec.get("command", [])]
+        args = [expand(paths.rewrite(word), record.variables) for word in record.spec.get("args", [])]
         argv = entrypoint + args if entrypoint else image.entrypoint + (args or image.command)
         folder = paths.inside(record.spec.get("workingDir", "/"))
         folder.mkdir(parents=True, exist_ok=True)
@@ -265,18 +283,19 @@ class ContainerRunner:
         record = self.record
         self.context.event(record, "Warning", "Failed", f"Error: {message}")
         terminated = {
-            "exitCode": 128, "reason": "StartError", "message": message, "startedAt": EPOCH, "finishedAt": now(),
+            "exitCode": START_FAILED_CODE,
+            "reason": "StartError",
+            "message": message,
+            "startedAt": EPOCH,
+            "finishedAt": now(),
             "containerID": record.container_id,
-        }  # fmt: skip
-        if self._again_after(terminated):
+        }
+        if is_restarted(self.context.record.pod, record, START_FAILED_CODE):
             record.last_state = {"terminated": terminated}
             record.state = {"waiting": {"reason": "RunContainerError", "message": message}}
         else:
             record.state = {"terminated": terminated}
         record.ready = record.started = False
-
-    def _again_after(self, terminated: Object) -> bool:
-        return status.restart_policy(self.context.record.pod, self.record) != "Never" and terminated["exitCode"] != 0
 
     def _ended(self, code: int, started: str) -> None:
         record = self.record

@@ -33,6 +33,8 @@ class Services:
     events: Events
     devices: DeviceManager
     addresses: AddressPool
+    admission: asyncio.Lock
+    """Held while the node decides whether it takes a pod."""
     allocatable: Callable[[], Mapping[str, str]]
     """The node's allocatable resources as quantities."""
 
@@ -54,7 +56,7 @@ class PodContext:
     record: PodRecord
     volumes: Volumes
     publish: Callable[[], None]
-    """Compute the status anew and have it written."""
+    """Compute the status again and write it."""
 
     @property
     def full_name(self) -> str:

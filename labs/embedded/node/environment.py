@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import sys
 from collections.abc import Mapping
-from decimal import ROUND_CEILING
+from dataclasses import dataclass
 from pathlib import Path
 
 from labs import config
-from labs.embedded.node import quantity
+from labs.embedded import plan
+from labs.embedded.node import downward, env_file
+from labs.embedded.node.context import PodContext
 from labs.embedded.node.expansion import expand
 from labs.embedded.node.model import ContainerRecord, Node, Object, PodRecord
 from labs.embedded.node.rootfs import PathMap
-from labs.embedded.node.sources import MissingSource, Sources
-from labs.wire.addresses import shadow, wire
+from labs.embedded.node.sources import MissingSource, Sources, data_of
+from labs.paths import Paths
+from labs.wire.network import VARIABLE
 
 MARK = "LAB_CONTAINER_ID"
 """By this variable the fork server knows whose an orphaned process is."""
 PROXY = "linkerd-proxy"
-API_PORT = "6443"
 
 
 def base(node: Node, pod: PodRecord, container: ContainerRecord) -> dict[str, str]:
@@ -38,9 +38,10 @@ def base(node: Node, pod: PodRecord, container: ContainerRecord) -> dict[str, st
         "HOSTNAME": pod.pod["spec"].get("hostname") or pod.name,
         MARK: container.container_id,
         "CONTAINER_ROOT": str(container.root),
-        "BIND_ADDRESS": shadow(pod.ip) if meshed else wire(pod.ip),
-        "HTTP_PROXY": node.proxy_url,
-        "http_proxy": node.proxy_url,
+        "BIND_ADDRESS": node.network.bind(pod.ip, behind_proxy=meshed),
+        VARIABLE: node.network.name,
+        "HTTP_PROXY": node.cluster.proxy_url,
+        "http_proxy": node.cluster.proxy_url,
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
     }
@@ -49,7 +50,7 @@ def base(node: Node, pod: PodRecord, container: ContainerRecord) -> dict[str, st
 def _path(container: ContainerRecord) -> list[str]:
     # What a device plugin mounts into /usr/bin comes first, as it would cover the image's own.
     own = str(container.root / "usr" / "bin")
-    return [own, str(Path(sys.executable).parent), str(config.BIN), os.environ.get("PATH", os.defpath)]
+    return [own, str(Path(sys.executable).parent), str(Paths.current().bin), os.environ.get("PATH", os.defpath)]
 
 
 def service_variables(services: list[Object]) -> dict[str, str]:
@@ -57,7 +58,7 @@ def service_variables(services: list[Object]) -> dict[str, str]:
     found: dict[str, str] = {}
     for service in services:
         prefix = service["metadata"]["name"].upper().replace("-", "_")
-        host = wire(service["spec"]["clusterIP"])
+        host = plan.network().dial(service["spec"]["clusterIP"])
         ports = service["spec"].get("ports", [])
         if not ports:
             continue
@@ -75,42 +76,59 @@ def service_variables(services: list[Object]) -> dict[str, str]:
     return found
 
 
-async def build(
-    node: Node, pod: PodRecord, container: ContainerRecord, sources: Sources, paths: PathMap, allocatable: Mapping[str, str]
-) -> dict[str, str]:
+def api_server_service(node: Node) -> Object:
+    """The Service ``kubernetes`` as every pod sees it: the API server itself, on a port that needs no root."""
+    port = {"name": "https", "port": plan.API_PORT, "protocol": "TCP"}
+    return {"metadata": {"name": "kubernetes"}, "spec": {"clusterIP": node.cluster.advertised, "ports": [port]}}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The variables of one container."""
+
+    variables: dict[str, str]
+    """Those of its spec and of Services: what ``$(NAME)`` may refer to. ``BIND_ADDRESS`` is the backend's one addition."""
+    process: dict[str, str]
+    """All that its processes see: the backend's and a device plugin's come with them."""
+
+
+async def build(context: PodContext, container: ContainerRecord, paths: PathMap) -> Environment:
     """All variables of ``container``, references resolved and mounted paths rewritten.
 
     Raises:
-        MissingSource: a ConfigMap, Secret or key that is not optional is missing.
+        MissingSource: a ConfigMap, Secret, key or file that is not optional is missing.
     """
-    variables = base(node, pod, container)
-    if pod.pod["spec"].get("enableServiceLinks", True):
-        variables |= service_variables(await sources.services(pod.namespace))
-    variables |= {"KUBERNETES_SERVICE_HOST": node.api_host, "KUBERNETES_SERVICE_PORT": API_PORT}
-    for allocation in pod.allocations.get(container.name, []):
-        variables |= {name: paths.rewrite(value) for name, value in allocation.env.items()}
+    services, pod = context.services, context.record
+    own = base(services.node, pod, container)
+    linked = await services.sources.services(pod.namespace) if pod.pod["spec"].get("enableServiceLinks", True) else []
+    known = {"BIND_ADDRESS": own["BIND_ADDRESS"]} | service_variables([*linked, api_server_service(services.node)])
     for source in container.spec.get("envFrom", []):
-        variables |= {name: paths.rewrite(value) for name, value in (await _from_whole(source, pod, sources)).items()}
+        found = await _from_whole(source, pod, services.sources)
+        known |= {name: paths.rewrite(value) for name, value in found.items()}
     for entry in container.spec.get("env", []):
         if "valueFrom" in entry:
-            value = await _from_reference(entry["valueFrom"], node, pod, container, sources, allocatable)
-            if value is not None:
-                variables[entry["name"]] = paths.rewrite(value)
+            value = await _from_reference(entry, context, container)
+            known |= {} if value is None else {entry["name"]: paths.rewrite(value)}
         else:
-            variables[entry["name"]] = expand(paths.rewrite(entry.get("value", "")), variables)
-        _mirror_proxy(entry["name"], variables)
-    return variables
+            known[entry["name"]] = expand(paths.rewrite(entry.get("value", "")), known)
+    given = {
+        name: paths.rewrite(value)
+        for allocation in pod.allocations.get(container.name, [])
+        for name, value in allocation.env.items()
+    }
+    return Environment(known, own | given | _proxies(known) | known)
 
 
-def _mirror_proxy(name: str, variables: dict[str, str]) -> None:
+def _proxies(known: Mapping[str, str]) -> dict[str, str]:
     # Programs disagree about the case of these; whoever sets one of a pair means both.
-    if name in ("HTTP_PROXY", "NO_PROXY") and name in variables:
-        variables[name.lower()] = variables[name]
+    return {name.lower(): known[name] for name in ("HTTP_PROXY", "NO_PROXY") if name in known}
 
 
 async def _from_whole(source: Object, pod: PodRecord, sources: Sources) -> dict[str, str]:
     resource = "configmaps" if "configMapRef" in source else "secrets"
-    reference = source.get("configMapRef") or source["secretRef"]
+    reference = source.get("configMapRef") or source.get("secretRef")
+    if reference is None:
+        raise MissingSource(f"the embedded backend does not know envFrom with {_names(source)}")
     try:
         data = await data_of(sources, resource, pod.namespace, reference["name"])
     except MissingSource:
@@ -120,20 +138,28 @@ async def _from_whole(source: Object, pod: PodRecord, sources: Sources) -> dict[
     return {source.get("prefix", "") + key: value.decode(errors="replace") for key, value in data.items()}
 
 
-async def _from_reference(
-    source: Object, node: Node, pod: PodRecord, container: ContainerRecord, sources: Sources, allocatable: Mapping[str, str]
-) -> str | None:
+async def _from_reference(entry: Object, context: PodContext, container: ContainerRecord) -> str | None:
+    """The value of one variable; None where the reference is optional and leads nowhere."""
+    source, pod, services = entry["valueFrom"], context.record, context.services
     if "fieldRef" in source:
-        return field(source["fieldRef"]["fieldPath"], node, pod)
+        return downward.field(source["fieldRef"]["fieldPath"], services.node, pod)
     if "resourceFieldRef" in source:
-        return resource_field(source["resourceFieldRef"], pod, container, allocatable)
-    resource = "configmaps" if "configMapKeyRef" in source else "secrets"
-    reference = source.get("configMapKeyRef") or source["secretKeyRef"]
+        return downward.resource_field(source["resourceFieldRef"], pod, container, services.allocatable())
+    if "fileKeyRef" in source:
+        return _from_file(source["fileKeyRef"], context)
+    if "configMapKeyRef" in source:
+        return await _from_key(source["configMapKeyRef"], "configmaps", "ConfigMap", context)
+    if "secretKeyRef" in source:
+        return await _from_key(source["secretKeyRef"], "secrets", "Secret", context)
+    raise MissingSource(f"the embedded backend does not know env {entry['name']} with valueFrom {_names(source)}")
+
+
+async def _from_key(reference: Object, resource: str, kind: str, context: PodContext) -> str | None:
+    namespace = context.record.namespace
     try:
-        data = await data_of(sources, resource, pod.namespace, reference["name"])
+        data = await data_of(context.services.sources, resource, namespace, reference["name"])
         if reference["key"] not in data:
-            kind = "ConfigMap" if resource == "configmaps" else "Secret"
-            raise MissingSource(f"couldn't find key {reference['key']} in {kind} {pod.namespace}/{reference['name']}")
+            raise MissingSource(f"couldn't find key {reference['key']} in {kind} {namespace}/{reference['name']}")
     except MissingSource:
         if reference.get("optional"):
             return None
@@ -141,59 +167,24 @@ async def _from_reference(
     return data[reference["key"]].decode(errors="replace")
 
 
-async def data_of(sources: Sources, resource: str, namespace: str, name: str) -> dict[str, bytes]:
-    """The keys of a ConfigMap or Secret with their decoded values.
-
-    Raises:
-        MissingSource: there is no such object.
-    """
-    found = await sources.get(resource, namespace, name)
-    if resource == "configmaps":
-        plain = {key: value.encode() for key, value in found.get("data", {}).items()}
-        return plain | {key: _decode(value) for key, value in found.get("binaryData", {}).items()}
-    return {key: _decode(value) for key, value in found.get("data", {}).items()}
-
-
-def _decode(value: str) -> bytes:
+def _from_file(reference: Object, context: PodContext) -> str | None:
+    name = reference["volumeName"]
+    if not any(row["name"] == name for row in context.record.pod["spec"].get("volumes", [])):
+        raise MissingSource(f'cannot find the volume "{name}" referenced by FileKeyRef')
+    volume = context.volumes.path(name)
+    path = volume / reference["path"]
+    if not path.resolve().is_relative_to(volume.resolve()):
+        raise MissingSource(f"expected {reference['path']} in volume {name}; found that it leads out of it")
     try:
-        return base64.b64decode(value)
-    except binascii.Error as error:  # the API server checks this: something is very wrong
-        raise MissingSource(f"illegal base64 data: {error}") from error
+        value = env_file.read(path).get(reference["key"])
+    except FileNotFoundError:
+        value = None
+    except (env_file.EnvFileError, OSError, UnicodeError) as error:
+        raise MissingSource(f"couldn't parse env file: {error}") from error
+    if not value and not reference.get("optional"):
+        raise MissingSource(f'environment variable key "{reference["key"]}" not found in file "{reference["path"]}"')
+    return value or None
 
 
-def field(path: str, node: Node, pod: PodRecord) -> str:
-    """The value of a downward-API field.
-
-    Raises:
-        MissingSource: the kubelet knows no such field.
-    """
-    metadata, spec = pod.pod["metadata"], pod.pod["spec"]
-    simple = {
-        "metadata.name": pod.name, "metadata.namespace": pod.namespace, "metadata.uid": pod.uid,
-        "spec.nodeName": node.name, "spec.serviceAccountName": spec.get("serviceAccountName", "default"),
-        "status.hostIP": node.address, "status.hostIPs": node.address, "status.podIP": pod.ip, "status.podIPs": pod.ip,
-    }  # fmt: skip
-    if path in simple:
-        return simple[path]
-    for kind in ("labels", "annotations"):
-        if path == f"metadata.{kind}":
-            return "\n".join(f'{key}="{_escape(value)}"' for key, value in sorted(metadata.get(kind, {}).items()))
-        if path.startswith(f"metadata.{kind}['") and path.endswith("']"):
-            return metadata.get(kind, {}).get(path[len(f"metadata.{kind}['") : -2], "")
-    raise MissingSource(f"unsupported fieldPath: {path}")
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def resource_field(reference: Object, pod: PodRecord, container: ContainerRecord, allocatable: Mapping[str, str]) -> str:
-    """A container's request or limit in units of the divisor, rounded up; a missing limit is the node's whole."""
-    record = pod.containers.get(reference.get("containerName", container.name), container)
-    kind, _, resource = reference["resource"].partition(".")
-    resources = record.spec.get("resources", {})
-    value = resources.get(kind, {}).get(resource)
-    if value is None:
-        value = allocatable.get(resource, "0") if kind == "limits" else "0"
-    divisor = quantity.parse(reference.get("divisor") or "1") or quantity.parse("1")
-    return str(int((quantity.parse(value) / divisor).to_integral_value(ROUND_CEILING)))
+def _names(source: Object) -> str:
+    return ", ".join(sorted(source)) or "nothing"

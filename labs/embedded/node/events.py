@@ -36,9 +36,13 @@ class Events:
         """``kind`` is Normal or Warning; ``field_path`` such as ``spec.containers{main}``."""
         metadata = pod["metadata"]
         involved = {
-            "apiVersion": "v1", "kind": "Pod", "namespace": metadata["namespace"], "name": metadata["name"],
-            "uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"],
-        }  # fmt: skip
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "namespace": metadata["namespace"],
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"],
+        }
         if field_path:
             involved["fieldPath"] = field_path
         self._queue.put_nowait(
@@ -72,14 +76,18 @@ class Events:
                 await self._api.patch("events", namespace, known["name"], change)
                 return
             except ApiError as error:
-                if error.code != 404:  # the event has expired: it starts anew
+                if error.code != 404:  # the event has expired: record a new one
                     raise
         name = f"{involved['name']}.{time.time_ns():x}"
         source = {"component": "kubelet", "host": self._node}
         body = event | {
-            "metadata": {"name": name, "namespace": namespace}, "firstTimestamp": event["lastTimestamp"], "count": 1,
-            "source": source, "reportingComponent": "kubelet", "reportingInstance": self._node,
-        }  # fmt: skip
+            "metadata": {"name": name, "namespace": namespace},
+            "firstTimestamp": event["lastTimestamp"],
+            "count": 1,
+            "source": source,
+            "reportingComponent": "kubelet",
+            "reportingInstance": self._node,
+        }
         await self._api.create("events", namespace, body)
         self._sent[key] = {"name": name, "count": 1}
         if len(self._sent) > REMEMBERED:

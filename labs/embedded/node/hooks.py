@@ -25,11 +25,20 @@ async def run(context: PodContext, container: ContainerRecord, hook: Object) -> 
     if "sleep" in hook:
         await asyncio.sleep(hook["sleep"]["seconds"])
     elif "httpGet" in hook:
-        outcome, message = await probes.http(context.record.ip, container.spec, hook["httpGet"], HTTP_TIMEOUT)
-        if outcome is not probes.Outcome.SUCCESS:
-            raise HookError(message)
-    else:
+        await _get(context, container, hook["httpGet"])
+    elif "exec" in hook:
         await _execute(context, container, hook["exec"]["command"])
+    else:
+        raise HookError(f"invalid handler: the embedded backend runs exec, httpGet and sleep; found {', '.join(sorted(hook))}")
+
+
+async def _get(context: PodContext, container: ContainerRecord, action: Object) -> None:
+    try:
+        outcome, message = await probes.http(context.record.ip, container.spec, action, HTTP_TIMEOUT)
+    except ValueError as error:
+        raise HookError(str(error)) from error
+    if not outcome.passes:
+        raise HookError(message)
 
 
 async def _execute(context: PodContext, container: ContainerRecord, command: list[str]) -> None:

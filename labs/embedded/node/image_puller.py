@@ -13,14 +13,14 @@ from labs.embedded.node.images import Image, InvalidImageName
 from labs.embedded.node.model import ContainerRecord
 
 RESYNC = 12.0
-"""Seconds between two looks at a container that cannot be had at all."""
+"""Seconds between two attempts to find an image whose name is wrong or that must not be pulled."""
 BACKOFF_SHOWN_AFTER = 2.0
 PULL_POLL = 1.0
 """Seconds between two looks for a program that is still compiling."""
 
 
 async def pull(context: PodContext, container: ContainerRecord) -> Image:
-    """The image of ``container``; waits and tries again for as long as it cannot be had (until cancelled)."""
+    """The image of ``container``; waits and tries again until the image is available (or the task is cancelled)."""
     backoff = Backoff(failures=1)
     while True:
         name = container.spec["image"]

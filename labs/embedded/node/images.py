@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labs import config
+from labs.paths import Paths
 
 TABLE = config.CLUSTERS / "embedded" / "images.toml"
 _REPOSITORY = r"(?:(?P<host>(?:localhost|[\w-]+(?:\.[\w-]+)+)(?::\d+)?|[\w-]+:\d+)/)?(?P<path>[^@:]+)"
@@ -27,6 +28,8 @@ class Image:
     repository: str
     entrypoint: list[str]
     command: list[str]
+    runs_as_root: bool = False
+    """Whether the image that the row stands for names no other user: decides about ``runAsNonRoot``."""
 
     @property
     def is_present(self) -> bool:
@@ -73,7 +76,8 @@ class ImageTable:
         row = self._rows.get(repository)
         if row is None:
             return None
-        return Image(repository, *([self._fill(word) for word in row.get(key, [])] for key in ("entrypoint", "command")))
+        entrypoint, command = ([self._fill(word) for word in row.get(key, [])] for key in ("entrypoint", "command"))
+        return Image(repository, entrypoint, command, row.get("user") == 0)
 
     def pull_error(self, name: str) -> str:
         """Why ``name`` cannot be pulled, and what can be run instead."""
@@ -84,4 +88,4 @@ class ImageTable:
 
     @staticmethod
     def _fill(word: str) -> str:
-        return word.format(python=sys.executable, bin=config.BIN)
+        return word.format(python=sys.executable, bin=Paths.current().bin)

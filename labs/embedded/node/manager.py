@@ -7,6 +7,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 
+from labs.embedded import shared_memory
 from labs.embedded.node import memory
 from labs.embedded.node.containers import ContainerRunner
 from labs.embedded.node.context import Services, exec_command
@@ -95,7 +96,9 @@ class Manager:
         self._workers.pop(uid, None)
 
     def _active(self, but: str) -> list[PodRecord]:
-        return [worker.record for uid, worker in self._workers.items() if uid != but and not worker.finished]
+        """The pods that the node has taken and that have not ended, without the one with UID ``but``."""
+        taken = [(uid, worker) for uid, worker in self._workers.items() if worker.admitted and not worker.finished]
+        return [worker.record for uid, worker in taken if uid != but]
 
     def _runners(self) -> list[ContainerRunner]:
         return [runner for worker in self._workers.values() for runner in worker.runners.values()]
@@ -106,7 +109,8 @@ class Manager:
                 worker.publish()
 
     def _forget_leftovers(self) -> None:
-        """Remove the files of pods that were deleted while no agent ran."""
-        for directory in self._directory.iterdir():
-            if directory.name not in self._workers:
-                shutil.rmtree(directory, ignore_errors=True)
+        """Remove what pods left that were deleted while no agent ran."""
+        for folder in (self._directory, shared_memory.folder(self._services.node.name)):
+            for directory in folder.iterdir() if folder.is_dir() else ():
+                if directory.name not in self._workers:
+                    shutil.rmtree(directory, ignore_errors=True)

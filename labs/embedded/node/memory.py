@@ -12,7 +12,7 @@ from labs.embedded.node.shim import descendants
 
 PERIOD = 0.5
 """Seconds between two measurements of a container that holds more than half of its limit."""
-CALM = 4
+RELAXED_PERIODS = 4
 """A container below half of its limit is measured only every so many periods: measuring all of them all the time costs CPU."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -31,8 +31,8 @@ def used(pid: int) -> int:
 
 
 def limit_of(runner: ContainerRunner) -> int | None:
-    """The container's memory limit in bytes."""
-    limit = runner.record.spec.get("resources", {}).get("limits", {}).get("memory")
+    """The container's memory limit in bytes, as the node has granted it."""
+    limit = runner.record.allocated.get("limits", {}).get("memory")
     return quantity.whole(limit) if limit is not None else None
 
 
@@ -45,7 +45,7 @@ async def enforce(runners: Callable[[], Iterable[ContainerRunner]]) -> None:
         tick += 1
         for runner in runners():
             record, limit = runner.record, limit_of(runner)
-            if limit is None or record.pid is None or (record.container_id not in tense and tick % CALM):
+            if limit is None or record.pid is None or (record.container_id not in tense and tick % RELAXED_PERIODS):
                 continue
             amount = used(record.pid)
             (tense.add if amount > limit / 2 else tense.discard)(record.container_id)

@@ -7,18 +7,21 @@ asyncio loop: records change only between awaits, so a reader sees a consistent 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
 
-from labs import config, errors
+from labs import errors
+from labs.embedded import plan
+from labs.paths import Paths
+from labs.topology import NodeSpec
+from labs.wire.network import Network
 
 Object = dict[str, Any]
 """A Kubernetes object (or part of one) as decoded JSON."""
 
-KUBELET_PORT = 10250
 SHORT_HOST_PATHS = ("/var/lib/kubelet/device-plugins", "/var/lib/kubelet/pod-resources", "/var/run/gpu-simulator")
 """Host paths that hold Unix sockets: they map to short folders, since a socket's path may have 107 bytes at most."""
 
@@ -27,63 +30,51 @@ SHORT_HOST_PATHS = ("/var/lib/kubelet/device-plugins", "/var/lib/kubelet/pod-res
 class Node:
     """One node of the embedded backend: what its agent is told on the command line, and all that follows from it."""
 
-    cluster: config.ClusterSpec
-    spec: config.NodeSpec
+    cluster: plan.ClusterPlan
+    spec: NodeSpec
 
     @property
     def name(self) -> str:
         return self.spec.name
 
     @property
-    def number(self) -> int:
-        """The C of the address plan: second octet of the cluster's pod range."""
-        return self.cluster.pod_range.network_address.packed[1]
+    def network(self) -> Network:
+        return plan.network()
 
     @property
     def address(self) -> str:
-        """InternalIP, a loopback address: 127.C.0.(10+i)."""
-        return f"127.{self.number}.0.{10 + self.spec.index}"
+        """InternalIP: where the node's own API listens."""
+        return self.cluster.node_host(self.spec)
 
     @property
-    def pod_range(self) -> ipaddress.IPv4Network:
-        """podCIDR 10.C.(i+1).0/24."""
-        return ipaddress.IPv4Network(f"10.{self.number}.{self.spec.index + 1}.0/24")
-
-    @property
-    def api_host(self) -> str:
-        return f"127.{self.number}.0.1"
-
-    @property
-    def proxy_url(self) -> str:
-        """The cluster's service proxy, an HTTP forward proxy that resolves Service names."""
-        return f"http://{self.api_host}:3128"
+    def pod_range(self) -> IPv4Network:
+        """podCIDR."""
+        return self.cluster.node_range(self.spec)
 
     @property
     def directory(self) -> Path:
         """Where this node keeps pods, logs and volumes. Pods' scripts get paths below it, without quotes."""
-        return config.plain_state() / "nodes" / self.name
+        return Paths.current().plain_state() / "nodes" / self.name
 
     def host_path(self, path: str) -> Path:
         """The folder that stands for ``path`` of the node's own file system (hostPath volumes, device-plugin mounts)."""
         for prefix in SHORT_HOST_PATHS:
             if path == prefix or path.startswith(prefix + "/"):
-                return config.run_dir() / self.name / (prefix.rpartition("/")[2] + path[len(prefix) :])
+                return Paths.current().run_dir() / self.name / (prefix.rpartition("/")[2] + path[len(prefix) :])
         return self.directory / "host" / path.strip("/")
 
 
 def find_node(cluster: str, name: str) -> Node:
-    """The node ``name`` of cluster ``cluster`` in the topology.
+    """The node ``name`` of cluster ``cluster`` in this checkout's lab.
 
     Raises:
-        NotFound: the topology has no such cluster or node.
+        NotFound: the lab has no such cluster or node.
     """
-    for spec in config.topology():
-        if spec.name == cluster:
-            for node in spec.nodes:
-                if node.name == name:
-                    return Node(spec, node)
-            raise errors.NotFound("node", name, [node.name for node in spec.nodes])
-    raise errors.NotFound("cluster", cluster, [spec.name for spec in config.topology()])
+    found = plan.cluster(cluster)
+    for spec in found.spec.nodes:
+        if spec.name == name:
+            return Node(found, spec)
+    raise errors.NotFound("node", name, [spec.name for spec in found.spec.nodes])
 
 
 @dataclass(frozen=True)
@@ -115,9 +106,14 @@ class ContainerRecord:
     pid: int | None = None
     """The container's first process, leader of its own session; None while it does not run."""
     env: dict[str, str] = field(default_factory=dict)
+    """All that its processes see."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Those of ``env`` that ``$(NAME)`` may refer to."""
     working_dir: str = ""
     ready: bool = False
     started: bool = False
+    allocated: Object = field(default_factory=dict)
+    """``resources`` as the node has granted them; ``spec`` may ask for others while a resize is pending."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when ``spec`` has another image than the incarnation that runs, or waits for its image."""
 
@@ -154,6 +150,8 @@ class PodRecord:
     """In the order of the spec, init containers first."""
     allocations: dict[str, list[Allocation]] = field(default_factory=dict)
     """By container name."""
+    resizing: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Conditions of a resize that is under way: type to reason and message."""
     status: Object = field(default_factory=dict)
     """PodStatus as last computed (perhaps not yet written)."""
 
@@ -234,7 +232,7 @@ class PodManager(Protocol):
 
 
 class DeviceError(Exception):
-    """A device cannot be had: the pod is rejected with UnexpectedAdmissionError.
+    """A device is not available: the pod is rejected with UnexpectedAdmissionError.
 
     The pod's message becomes "Pod was rejected: Allocate failed due to " + this one + ", which is unexpected".
     """
@@ -243,8 +241,12 @@ class DeviceError(Exception):
 class DeviceManager(Protocol):
     """Extended resources offered by device plugins."""
 
-    async def allocate(self, pod: PodRecord, container: str, resource: str, count: int) -> Allocation:
+    async def allocate(
+        self, pod: PodRecord, container: str, resource: str, count: int, reusable: Sequence[str] = ()
+    ) -> Allocation:
         """Reserve ``count`` devices; for a pod that already has them (after an agent restart) the same ones again.
+
+        ``reusable`` are devices of the pod's own init containers: they are given first, though they are in use.
 
         Raises:
             DeviceError: see there.

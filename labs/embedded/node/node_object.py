@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from labs import config
-from labs.embedded.node.model import KUBELET_PORT, Node, Object
+from labs import config, topology
+from labs.embedded import plan
+from labs.embedded.node.model import Node, Object
 
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 MIN_CORES = 4
@@ -47,7 +48,7 @@ def labels(node: Node) -> dict[str, str]:
     return found | node.spec.labels
 
 
-def gpu_labels(gpu: config.GpuSpec) -> dict[str, str]:
+def gpu_labels(gpu: topology.GpuSpec) -> dict[str, str]:
     size = re.search(r"(\d+)GB", gpu.product)
     memory = {"nvidia.com/gpu.memory": str(int(size[1]) * MEBIBYTES_PER_GB)} if size else {}
     return {
@@ -73,19 +74,27 @@ def new(node: Node) -> Object:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node.name, "labels": labels(node)}, "spec": spec}
 
 
-def status(node: Node, current: Object, capacity: dict[str, int], allocatable: dict[str, int], now: str) -> Object:
+def status(
+    node: Node, current: Object, capacity: dict[str, int], allocatable: dict[str, int], now: str, *, registering: bool = False
+) -> Object:
     """The status to write, given the one the API server has, the devices' counts and the time.
 
-    A device resource that the API server knows but no plugin ever registered with this agent is set to 0.
+    Extended resources that no plugin of this agent offers are somebody else's and stay as they are; only a node that registers
+    without knowing any device sets them to 0, as a kubelet does: they may be what an earlier life of the node offered.
     """
-    forgotten = dict.fromkeys((name for name in current.get("capacity", ()) if "/" in name), 0)
     machine, free = machine_resources()
+    foreign = [name for name in current.get("capacity", ()) if "/" in name and name not in capacity]
+    if registering and not capacity:
+        machine, free = (resources | dict.fromkeys(foreign, "0") for resources in (machine, free))
+    else:
+        machine = machine | {name: current["capacity"][name] for name in foreign}
+        free = free | {name: current.get("allocatable", {}).get(name, "0") for name in foreign}
     return {
-        "capacity": machine | _counts(forgotten | capacity),
-        "allocatable": free | _counts(forgotten | allocatable),
+        "capacity": machine | _counts(capacity),
+        "allocatable": free | _counts(allocatable),
         "conditions": [_condition(row, current.get("conditions", []), now) for row in CONDITIONS],
         "addresses": [{"type": "InternalIP", "address": node.address}, {"type": "Hostname", "address": node.name}],
-        "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": plan.KUBELET_PORT}},
         # With it the API server passes WebSockets through to the node; without it, it speaks SPDY.
         "declaredFeatures": ["ExtendWebSocketsToKubelet"],
         "nodeInfo": node_info(),

@@ -27,7 +27,7 @@ LEASE_DURATION = 16
 RETRY_EVERY = 0.5
 """Seconds to wait when the API server does not answer or refuses."""
 TOGETHER = 0.3
-"""Seconds in which the plugins of one node, which register one after the other, are waited for before the node tells of them."""
+"""Seconds to collect the plugins of one node, which register one after the other, before the node reports them."""
 LEASES = "coordination.k8s.io/v1/leases"
 LEASE_NAMESPACE = "kube-node-lease"
 UNAVAILABLE = (ApiError, aiohttp.ClientError, TimeoutError, OSError)
@@ -64,9 +64,9 @@ class NodeStatus:
             patch = {"metadata": {"labels": wanted["metadata"]["labels"]}}
             found = await self._api.patch("nodes", None, self._node.name, patch, content_type=STRATEGIC_PATCH)
         self._uid = found["metadata"]["uid"]
-        await self.sync_status()
+        await self.sync_status(registering=True)
 
-    async def sync_status(self) -> None:
+    async def sync_status(self, *, registering: bool = False) -> None:
         """Write the status if it differs from what the API server has, or has not been written for ``REPORT_EVERY``."""
         try:
             found = await self._api.get("nodes", None, self._node.name)
@@ -77,7 +77,7 @@ class NodeStatus:
             return await self.register()
         current = found.get("status", {})
         capacity, allocatable = self._devices.capacity(), self._devices.allocatable()
-        wanted = node_object.status(self._node, current, capacity, allocatable, _now())
+        wanted = node_object.status(self._node, current, capacity, allocatable, _now(), registering=registering)
         if _essence(wanted, wanted) != _essence(current, wanted) or time.monotonic() - self._reported > REPORT_EVERY:
             patch = {"status": wanted}
             await self._api.patch("nodes", None, self._node.name, patch, sub="status", content_type=STRATEGIC_PATCH)
@@ -130,7 +130,7 @@ async def _insist(action: Callable[[], Coroutine[Any, Any, None]]) -> None:
             return await action()
         except UNAVAILABLE as error:
             if not complained:
-                log.warning("%s: %s; trying again", action.__name__, error)
+                log.warning("%s: %s; trying again", getattr(action, "__name__", action), error)
             complained = True
             await asyncio.sleep(RETRY_EVERY)
 

@@ -24,7 +24,7 @@ class ProbeWorkers:
         self._context = context
         self._container = container
         self._on_unhealthy = on_unhealthy
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._begun = 0.0
 
     def start(self) -> None:
@@ -36,8 +36,14 @@ class ProbeWorkers:
             self._has_started()
 
     def stop(self) -> None:
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
+
+    def terminate(self) -> None:
+        """The pod is being deleted: only its readiness still matters."""
+        for key in ("startupProbe", "livenessProbe"):
+            if key in self._tasks:
+                self._tasks[key].cancel()
 
     def _has_started(self) -> None:
         self._container.started = True
@@ -68,32 +74,26 @@ class ProbeWorkers:
         return healthy
 
     def _launch(self, key: str, decide: Callable[[bool], bool]) -> None:
-        task = asyncio.create_task(self._run(key, decide))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[key] = asyncio.create_task(self._run(key, decide))
 
     async def _run(self, key: str, decide: Callable[[bool], bool]) -> None:
         """Probe for ever; ``decide`` hears of each result that stands and says whether to go on."""
         probe = self._container.spec[key]
-        needed = {
-            probes.Outcome.SUCCESS: probe.get("successThreshold", 1),
-            probes.Outcome.FAILURE: probe.get("failureThreshold", 3),
-        }
-        period = probe.get("periodSeconds", 10)
+        needed = {True: probe.get("successThreshold", 1), False: probe.get("failureThreshold", 3)}
         # A kubelet counts the delay from the container's start, also where a startup probe came first. It makes the first attempt
         # at once, unless it has just been started itself; a little later, programs listen.
         delay = self._begun + probe.get("initialDelaySeconds", 0) - time.monotonic()
         await asyncio.sleep(max(delay, 0.0) + random.uniform(0.05, 0.3))
-        last, run = probes.Outcome.UNKNOWN, 0
+        last, run, ticker = None, 0, Ticker(probe.get("periodSeconds", 10))
         while True:
             outcome, message = await self._attempt(probe)
             self._tell(KINDS[key], outcome, message)
             if outcome is not probes.Outcome.UNKNOWN:
-                run = run + 1 if outcome is last else 1
-                last = outcome
-                if run >= needed[outcome] and not decide(outcome is probes.Outcome.SUCCESS):
+                run = run + 1 if outcome.passes is last else 1
+                last = outcome.passes
+                if run >= needed[last] and not decide(last):
                     return
-            await asyncio.sleep(period)
+            await ticker.wait()
 
     async def _attempt(self, probe: Object) -> probes.Result:
         for _ in range(ATTEMPTS):
@@ -105,6 +105,22 @@ class ProbeWorkers:
     def _tell(self, kind: str, outcome: probes.Outcome, message: str) -> None:
         if outcome is probes.Outcome.FAILURE:
             self._context.event(self._container, "Warning", "Unhealthy", f"{kind} probe failed: {message}")
+        elif outcome is probes.Outcome.WARNING:
+            self._context.event(self._container, "Warning", "ProbeWarning", f"{kind} probe warning: {message}")
         elif outcome is probes.Outcome.UNKNOWN:
             text = f"{kind} probe errored and resulted in unknown state: {message}"
             self._context.event(self._container, "Warning", "Unhealthy", text)
+
+
+class Ticker:
+    """Time in periods from now on. Whoever is late finds one tick waiting; those before it are lost."""
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self._due = time.monotonic()
+
+    async def wait(self) -> None:
+        """Return at the next tick."""
+        late = time.monotonic() - self._due
+        self._due += self._period * max(1, int(late // self._period))
+        await asyncio.sleep(max(self._due - time.monotonic(), 0.0))

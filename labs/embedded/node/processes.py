@@ -48,8 +48,9 @@ class Launcher:
         with theirs:
             self._server = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(Path(shim.__file__)), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
         ours.setblocking(False)
         self._channel = ours
         self._processes: dict[int, ShimProcess] = {}
@@ -60,9 +61,15 @@ class Launcher:
         loop.add_reader(ours.fileno(), self._read)
 
     async def spawn(
-        self, command: Command, *, stdin: int | None = None, stdout: int | None = None, stderr: int | None = None,
-        tty: bool = False, main: bool = False,
-    ) -> ShimProcess:  # fmt: skip
+        self,
+        command: Command,
+        *,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        tty: bool = False,
+        main: bool = False,
+    ) -> ShimProcess:
         """Start ``command``; with ``main`` its end is the end of everything its owner runs.
 
         Raises:
@@ -77,9 +84,18 @@ class Launcher:
             started: asyncio.Future[ShimProcess | int] = asyncio.get_running_loop().create_future()
             self._starting[request] = started
             self.send(
-                {"id": request, "program": program, "argv": command.argv, "env": command.env, "cwd": command.cwd,
-                 "owner": command.owner, "main": main, "tty": tty}, fds,
-            )  # fmt: skip
+                {
+                    "id": request,
+                    "program": program,
+                    "argv": command.argv,
+                    "env": command.env,
+                    "cwd": command.cwd,
+                    "owner": command.owner,
+                    "main": main,
+                    "tty": tty,
+                },
+                fds,
+            )
         except OSError as error:
             raise StartError(f'exec: "{command.argv[0]}": {os.strerror(error.errno or 0).lower()}') from error
         finally:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, Decimal
+from typing import Any
 
-_SUFFIXES = {
-    "": Decimal(1), "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"),
-    "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9), "T": Decimal(10**12),
-    "P": Decimal(10**15), "E": Decimal(10**18),
-    "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40),
-    "Pi": Decimal(2**50), "Ei": Decimal(2**60),
-}  # fmt: skip
+_DECIMAL = {
+    suffix: Decimal(10) ** (3 * power) for power, suffix in enumerate(["n", "u", "m", "", "k", "M", "G", "T", "P", "E"], -3)
+}
+_BINARY = {suffix: Decimal(2) ** (10 * power) for power, suffix in enumerate(["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"], 1)}
+_SUFFIXES = _DECIMAL | _BINARY
 
 
 def parse(text: str | int | float) -> Decimal:
@@ -41,9 +40,28 @@ def whole(text: str | int) -> int:
     return int(parse(text).to_integral_value(ROUND_CEILING))
 
 
-def requests(pod: dict, resource: str) -> Decimal:
-    """What a pod asks of ``resource``: mains and sidecars together, or the largest init step, whichever is more."""
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two resource lists say the same, however they spell it.
+
+    >>> same({"cpu": "1", "memory": "1Gi"}, {"memory": "1024Mi", "cpu": "1000m"}), same({"cpu": "0"}, {})
+    (True, False)
+    """
+    return one.keys() == other.keys() and all(parse(one[name]) == parse(other[name]) for name in one)
+
+
+def requests(pod: dict[str, Any], resource: str) -> Decimal:
+    """What a pod asks of ``resource``: what it says for itself as a whole, or else what its containers add up to."""
     spec = pod["spec"]
+    whole_pod = spec.get("resources", {})
+    if resource in whole_pod.get("requests", {}) or resource in whole_pod.get("limits", {}):
+        total = _asked(spec, resource)
+    else:
+        total = _containers(spec, resource)
+    return total + parse(spec.get("overhead", {}).get(resource, 0))
+
+
+def _containers(spec: dict[str, Any], resource: str) -> Decimal:
+    """Mains and sidecars together, or the largest init step, whichever is more."""
     sidecars = Decimal(0)
     peak = Decimal(0)
     for container in spec.get("initContainers", []):
@@ -53,13 +71,13 @@ def requests(pod: dict, resource: str) -> Decimal:
             peak = max(peak, sidecars)
         else:
             peak = max(peak, sidecars + asked)
-    return max(peak, sidecars + _total(spec["containers"], resource)) + parse(spec.get("overhead", {}).get(resource, 0))
+    return max(peak, sidecars + _total(spec["containers"], resource))
 
 
-def _total(containers: Iterable[dict], resource: str) -> Decimal:
+def _total(containers: Iterable[dict[str, Any]], resource: str) -> Decimal:
     return sum((_asked(container, resource) for container in containers), Decimal(0))
 
 
-def _asked(container: dict, resource: str) -> Decimal:
+def _asked(container: dict[str, Any], resource: str) -> Decimal:
     resources = container.get("resources", {})
     return parse(resources.get("requests", {}).get(resource, resources.get("limits", {}).get(resource, 0)))

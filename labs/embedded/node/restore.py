@@ -38,7 +38,9 @@ def is_terminal(pod: Object) -> bool:
 def _add(record: PodRecord, container: Object, kind: str, waiting: str) -> None:
     directory = record.directory / "containers" / container["name"]
     state = {"waiting": {"reason": waiting}}
-    record.containers[container["name"]] = ContainerRecord(container["name"], kind, container, directory, state=state)
+    record.containers[container["name"]] = ContainerRecord(
+        container["name"], kind, container, directory, state=state, allocated=container.get("resources", {})
+    )
 
 
 def _restore(record: ContainerRecord, entry: Object) -> None:

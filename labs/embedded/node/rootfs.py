@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 OWN_FOLDERS = ("/tmp",)
 """Paths every container has to itself though nothing is mounted there: programs of different pods must not meet in them."""
@@ -41,7 +42,7 @@ def clean(path: str) -> str:
     return "/" + path.strip("/")
 
 
-def mounted_paths(container: dict, extra: Sequence[str] = ()) -> list[str]:
+def mounted_paths(container: dict[str, Any], extra: Sequence[str] = ()) -> list[str]:
     """All paths of ``container`` to rewrite: its mounts, its termination log, and the folders every container owns."""
     mounts = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
     return [*mounts, *extra, *OWN_FOLDERS, container.get("terminationMessagePath") or TERMINATION_LOG]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import time
 
 from labs.embedded.node.model import Object
+from labs.waiting import async_attempts
 from labs.wire.kube_api import ApiError, KubeApi
 
 FRESH = 0.2
 """Seconds for which an object that was read is used again: pods that start together read it once. A kubelet watches what its pods
 refer to, so that a new pod never gets what was replaced before it was made."""
-FORBIDDEN_RETRIES = 10
-"""The node authorizer learns with a little delay that a pod (and so what it refers to) belongs to this node."""
+FORBIDDEN_GRACE = 1.0
+"""Seconds in which the node authorizer may say no: it learns with a little delay that a pod, and so what it refers to, belongs to
+this node."""
 KINDS = {"configmaps": "configmap", "secrets": "secret"}
 
 
@@ -44,16 +48,15 @@ class Sources:
         return found
 
     async def _read(self, resource: str, namespace: str, name: str) -> Object:
-        for attempt in range(FORBIDDEN_RETRIES):
+        async for spent in async_attempts(FORBIDDEN_GRACE):
             try:
                 return await self._api.get(resource, namespace, name)
             except ApiError as error:
                 self._cache.pop((resource, namespace, name), None)
                 if error.code == 404:
                     raise MissingSource(f'{KINDS[resource]} "{name}" not found') from None
-                if error.code != 403 or attempt == FORBIDDEN_RETRIES - 1:
+                if error.code != 403 or spent >= FORBIDDEN_GRACE:
                     raise
-            await asyncio.sleep(0.1)
         raise AssertionError("the loop returns or raises")
 
     async def token(self, namespace: str, account: str, body: Object) -> Object:
@@ -81,3 +84,23 @@ class Sources:
 
 def has_cluster_ip(service: Object) -> bool:
     return service["spec"].get("clusterIP", "None") not in ("", "None")
+
+
+async def data_of(sources: Sources, resource: str, namespace: str, name: str) -> dict[str, bytes]:
+    """The keys of a ConfigMap or Secret with their decoded values.
+
+    Raises:
+        MissingSource: there is no such object.
+    """
+    found = await sources.get(resource, namespace, name)
+    if resource == "configmaps":
+        plain = {key: value.encode() for key, value in found.get("data", {}).items()}
+        return plain | {key: _decode(value) for key, value in found.get("binaryData", {}).items()}
+    return {key: _decode(value) for key, value in found.get("data", {}).items()}
+
+
+def _decode(value: str) -> bytes:
+    try:
+        return base64.b64decode(value)
+    except binascii.Error as error:  # the API server checks this: something is very wrong
+        raise MissingSource(f"illegal base64 data: {error}") from error

@@ -12,7 +12,9 @@ from labs.embedded.node.model import Allocation, ContainerRecord, Object, PodRec
 Health = Callable[[str, Sequence[str]], dict[str, str]]
 """``DeviceManager.health``."""
 OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
-"""Conditions the kubelet writes; all others belong to somebody else."""
+"""Conditions that every pod gets from its node."""
+RESIZE_CONDITIONS = ("PodResizePending", "PodResizeInProgress")
+"""Conditions that a pod has from its node while a resize is under way. All others belong to somebody else."""
 INITIAL = ("ContainerCreating", "PodInitializing")
 """Reasons a container waits with before anything was tried."""
 
@@ -31,32 +33,7 @@ class Progress:
     message: str = ""
 
 
-def qos_class(spec: Object) -> str:
-    """``Guaranteed``, ``Burstable`` or ``BestEffort``.
-
-    >>> qos_class({"containers": [{"resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]})
-    'Guaranteed'
-    """
-    containers = [*spec.get("initContainers", []), *spec["containers"]]
-    kinds = []
-    for container in containers:
-        resources = container.get("resources", {})
-        limits = {key: value for key, value in resources.get("limits", {}).items() if key in ("cpu", "memory")}
-        asked = limits | {key: value for key, value in resources.get("requests", {}).items() if key in ("cpu", "memory")}
-        kinds.append(
-            "BestEffort" if not asked else "Guaranteed" if set(limits) == {"cpu", "memory"} and asked == limits else "Burstable"
-        )
-    return kinds[0] if len(set(kinds)) == 1 else "Burstable"
-
-
-def restart_policy(pod: Object, container: ContainerRecord) -> str:
-    """The policy that counts for ``container``."""
-    if container.kind == "sidecar":
-        return "Always"
-    return container.spec.get("restartPolicy") or pod["spec"].get("restartPolicy", "Always")
-
-
-def initialized(pod: PodRecord) -> list[str]:
+def incomplete_init_containers(pod: PodRecord) -> list[str]:
     """Names of the init containers that are not done yet."""
     incomplete = []
     for record in pod.containers.values():
@@ -73,8 +50,6 @@ def phase(pod: PodRecord, progress: Progress) -> str:
         ended = [record.state.get("terminated") or record.last_state.get("terminated") or {} for record in mains]
         failed = progress.reason or any(state.get("exitCode", 1) != 0 for state in ended) or _init_failed(pod)
         return "Failed" if failed else "Succeeded"
-    if all("waiting" in record.state and "terminated" not in record.last_state for record in mains):
-        return "Pending"
     if any("waiting" in record.state and "terminated" not in record.last_state for record in mains):
         return "Pending"
     return "Running"
@@ -96,14 +71,19 @@ def container_status(record: ContainerRecord, allocations: Sequence[Allocation] 
     image = record.spec["image"]
     known = (bool(record.container_id) and "waiting" not in record.state) or bool(record.last_state)
     status: Object = {
-        "name": record.name, "state": record.state, "lastState": record.last_state, "ready": record.ready,
-        "restartCount": record.restart_count, "image": images.normalize(image) if known else image,
-        "imageID": f"process://{images.normalize(image)}" if known else "", "started": record.started,
-    }  # fmt: skip
+        "name": record.name,
+        "state": record.state,
+        "lastState": record.last_state,
+        "ready": record.ready,
+        "restartCount": record.restart_count,
+        "image": images.normalize(image) if known else image,
+        "imageID": f"process://{images.normalize(image)}" if known else "",
+        "started": record.started,
+    }
     if record.container_id and known:
         status["containerID"] = record.container_id
-        resources = record.spec.get("resources", {})
-        limits, asked = resources.get("limits", {}), resources.get("limits", {}) | resources.get("requests", {})
+        limits = record.allocated.get("limits", {})
+        asked = limits | record.allocated.get("requests", {})
         if asked:
             status["allocatedResources"] = asked
         status["resources"] = {key: value for key, value in (("limits", limits), ("requests", asked)) if value}
@@ -129,7 +109,7 @@ def _mount_status(mount: Object) -> Object:
 
 
 def conditions(pod: PodRecord, progress: Progress, current_phase: str, moment: str) -> list[Object]:
-    """The conditions of ``OWNED_CONDITIONS``; a transition time stays while the status does."""
+    """The conditions that the node writes; a transition time stays while the status does."""
     generation = pod.pod["metadata"].get("generation", 1)
     if progress.has_sandbox:
         sandbox = _condition("PodReadyToStartContainers", True)
@@ -140,6 +120,7 @@ def conditions(pod: PodRecord, progress: Progress, current_phase: str, moment: s
     gates = _gates(pod)
     full = _condition("Ready", False, "ReadinessGatesNotReady", gates) if ready["status"] == "True" and gates else ready
     found = [sandbox, _initialized(pod, current_phase), full | {"type": "Ready"}, ready | {"type": "ContainersReady"}]
+    found += [_condition(kind, True, *why) for kind, why in pod.resizing.items()]
     before = {condition["type"]: condition for condition in pod.status.get("conditions", [])}
     for condition in found:
         old = before.get(condition["type"], {})
@@ -154,7 +135,7 @@ def _condition(kind: str, value: bool, reason: str = "", message: str = "") -> O
 
 
 def _initialized(pod: PodRecord, current_phase: str) -> Object:
-    incomplete = initialized(pod)
+    incomplete = incomplete_init_containers(pod)
     if current_phase == "Succeeded":
         return _condition("Initialized", True, "PodCompleted")
     if incomplete and not _mains_began(pod):
@@ -192,7 +173,7 @@ def _gates(pod: PodRecord) -> str:
 
 
 def compute(pod: PodRecord, progress: Progress, moment: str, health: Health | None = None) -> Object:
-    """The whole PodStatus; ``moment`` is the time given to conditions that changed, ``health`` tells of devices."""
+    """The whole PodStatus; ``moment`` is the time given to conditions that changed, ``health`` reports devices."""
     current = phase(pod, progress)
 
     def of(record: ContainerRecord) -> Object:
@@ -205,7 +186,8 @@ def compute(pod: PodRecord, progress: Progress, moment: str, health: Health | No
         "hostIP": progress.node_address,
         "hostIPs": [{"ip": progress.node_address}],
         "startTime": progress.start_time,
-        "qosClass": qos_class(pod.pod["spec"]),
+        # Decided by the API server when it takes the pod in, and refused if anybody writes another.
+        "qosClass": pod.pod["status"]["qosClass"],
         "containerStatuses": [of(record) for record in pod.containers.values() if record.kind == "main"],
     }
     if inits := [of(record) for record in pod.containers.values() if record.kind != "main"]:
@@ -218,6 +200,9 @@ def compute(pod: PodRecord, progress: Progress, moment: str, health: Health | No
 def rejected(reason: str, message: str, start_time: str, generation: int) -> Object:
     """PodStatus of a pod this node refuses: no conditions, no containers, as recorded."""
     return {
-        "observedGeneration": generation, "phase": "Failed", "reason": reason,
-        "message": f"Pod was rejected: {message}", "startTime": start_time,
-    }  # fmt: skip
+        "observedGeneration": generation,
+        "phase": "Failed",
+        "reason": reason,
+        "message": f"Pod was rejected: {message}",
+        "startTime": start_time,
+    }

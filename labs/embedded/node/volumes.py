@@ -8,14 +8,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from labs.embedded.node import atomic_writer, environment
+from labs.embedded import shared_memory
+from labs.embedded.node import atomic_writer, downward
+from labs.embedded.node.expansion import expand_all
 from labs.embedded.node.model import ContainerRecord, Node, Object, PodRecord
-from labs.embedded.node.sources import MissingSource, Sources
+from labs.embedded.node.sources import MissingSource, Sources, data_of
 
 DEFAULT_MODE = 0o644
 TOKEN_SHARE = 0.8
 """A token is renewed when this share of its life is over, as the kubelet does."""
 TOKEN_MAX_AGE = 24 * 3600.0
+
+
+OPEN_MODE = 0o777
+"""Mode of an emptyDir and of the folders made for a subPath, as a kubelet makes them."""
+STICKY_MODE = 0o1777
 
 
 class MountError(Exception):
@@ -31,6 +38,7 @@ class Volumes:
         self._sources = sources
         self._allocatable = allocatable
         self._tokens: dict[str, tuple[float, bytes]] = {}
+        self.in_memory = shared_memory.folder(node.name) / pod.uid
 
     def path(self, volume: str) -> Path:
         """Where the volume named ``volume`` is."""
@@ -76,32 +84,32 @@ class Volumes:
 
     def _source(self, container: ContainerRecord, mount: Object) -> Path:
         volume = self.path(mount["name"])
-        sub = mount.get("subPath") or self._expanded(container, mount.get("subPathExpr", ""))
+        sub = sub_path(mount, container.variables)
         if not sub:
             return volume
         source = volume / sub
+        failed = f'failed to prepare subPath for volumeMount "{mount["name"]}" of container "{container.name}"'
+        # A program of the pod may have put a link there that leads out.
+        if not source.resolve().is_relative_to(volume.resolve()):
+            raise MountError(failed)
         if not (volume / atomic_writer.DATA).exists():
-            if not source.exists():
-                source.mkdir(parents=True)
+            make_open(source, volume)
             return source
         if not source.exists():
-            raise MountError(f'failed to prepare subPath for volumeMount "{mount["name"]}" of container "{container.name}"')
+            raise MountError(failed)
         # A copy: what is mounted by subPath never changes while the container lives.
         copy = container.directory / "subpaths" / mount["name"] / sub
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, copy, dirs_exist_ok=True) if source.is_dir() else shutil.copy2(source, copy)
         return copy
 
-    def _expanded(self, container: ContainerRecord, expression: str) -> str:
-        return environment.expand(expression, container.env)
-
     async def _set_up_one(self, volume: Object) -> None:
         path = self.path(volume["name"])
         if "hostPath" in volume:
-            return host_path(path, volume["hostPath"].get("type", ""))
-        path.mkdir(parents=True, exist_ok=True)
+            return self._host_path(path, volume["hostPath"])
         if "emptyDir" in volume:
-            return
+            return self._empty_dir(path, volume["emptyDir"])
+        path.mkdir(parents=True, exist_ok=True)
         if "projected" in volume:
             spec = volume["projected"]
             files: dict[str, atomic_writer.File] = {}
@@ -110,6 +118,29 @@ class Volumes:
         else:
             files = await self._plain(volume)
         atomic_writer.write(path, files)
+
+    def _host_path(self, path: Path, spec: Object) -> None:
+        host_path(path, spec.get("type", ""))
+        if path == self._node.host_path("/tmp"):
+            path.chmod(STICKY_MODE)
+
+    def _empty_dir(self, path: Path, spec: Object) -> None:
+        """A folder that everybody may write to; with ``medium: Memory`` a link to one below ``/dev/shm``."""
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = self.in_memory / path.name if spec.get("medium") == "Memory" else path
+        if made != path:
+            shared_memory.make(self.in_memory.parent)
+            shared_memory.make(self.in_memory)
+            path.unlink(missing_ok=True)
+            path.symlink_to(made)
+        made.mkdir(exist_ok=True)
+        made.chmod(spec.get("mode", OPEN_MODE))
+
+    def remove(self) -> None:
+        """Give back what the volumes of a pod that has ended hold outside of its own folder."""
+        shutil.rmtree(self.in_memory, ignore_errors=True)
 
     async def _plain(self, volume: Object) -> dict[str, atomic_writer.File]:
         if "configMap" in volume:
@@ -135,7 +166,7 @@ class Volumes:
     async def _keys(self, resource: str, name: str, spec: Object) -> dict[str, atomic_writer.File]:
         mode = spec.get("defaultMode", DEFAULT_MODE)
         try:
-            data = await environment.data_of(self._sources, resource, self._pod.namespace, name)
+            data = await data_of(self._sources, resource, self._pod.namespace, name)
             if "items" not in spec:
                 return {key: atomic_writer.File(value, mode) for key, value in data.items()}
             missing = [item["key"] for item in spec["items"] if item["key"] not in data]
@@ -155,10 +186,10 @@ class Volumes:
         files = {}
         for item in spec.get("items") or []:
             if "fieldRef" in item:
-                text = environment.field(item["fieldRef"]["fieldPath"], self._node, self._pod)
+                text = downward.field(item["fieldRef"]["fieldPath"], self._node, self._pod)
             else:
                 container = self._pod.containers[item["resourceFieldRef"]["containerName"]]
-                text = environment.resource_field(item["resourceFieldRef"], self._pod, container, self._allocatable)
+                text = downward.resource_field(item["resourceFieldRef"], self._pod, container, self._allocatable)
             files[item["path"]] = atomic_writer.File(text.encode(), item.get("mode", mode))
         return files
 
@@ -177,6 +208,32 @@ class Volumes:
         token = status["token"].encode()
         self._tokens[key] = (time.time() + min(life * TOKEN_SHARE, TOKEN_MAX_AGE), token)
         return token
+
+
+def sub_path(mount: Object, variables: Mapping[str, str]) -> str:
+    """The folder below its volume that ``mount`` asks for, or nothing.
+
+    Raises:
+        MountError: a variable is not set, or the path would lead out of the volume.
+    """
+    path: str = mount.get("subPath", "")
+    if "subPathExpr" in mount:
+        path, missing = expand_all(mount["subPathExpr"], variables)
+        if missing:
+            raise MountError(f'missing value for "{missing[0]}"')
+    if path.startswith("/"):
+        raise MountError(f"error SubPath `{path}` must not be an absolute path")
+    if ".." in path.split("/"):
+        raise MountError(f"unable to provision SubPath `{path}`: must not contain '..'")
+    return path
+
+
+def make_open(path: Path, top: Path) -> None:
+    """Make the folders of ``path`` below ``top`` that are not there yet, writable by everybody."""
+    for folder in [*reversed([item for item in path.parents if item.is_relative_to(top)]), path]:
+        if not folder.exists():
+            folder.mkdir()
+            folder.chmod(OPEN_MODE)
 
 
 def host_path(path: Path, kind: str) -> None:

@@ -1,8 +1,9 @@
-"""One pod from the moment it is bound to this node until it is gone."""
+"""The life of one pod, from the moment it is bound to this node until it is gone. What the API shows of it: ``publisher``."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import shutil
@@ -14,15 +15,14 @@ from typing import Any
 
 import aiohttp
 
-from labs.embedded.node import restore, status
+from labs.embedded.node import fields, restore, status
 from labs.embedded.node.admission import Rejected, admit
 from labs.embedded.node.containers import ContainerRunner
 from labs.embedded.node.context import PodContext, Services
-from labs.embedded.node.events import now
 from labs.embedded.node.model import ContainerRecord, Object, PodRecord
-from labs.embedded.node.status_writer import StatusWriter
+from labs.embedded.node.publisher import StatusPublisher
+from labs.embedded.node.resize import Resizer
 from labs.embedded.node.volumes import MountError, Volumes
-from labs.wire.addresses import api
 from labs.wire.kube_api import ApiError
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ VOLUME_REFRESH = 25.0
 SANDBOX_STOPPED_AFTER = 1.2
 """Seconds from the end of the last container to the terminal phase, as recorded."""
 DEADLINE = "Pod was active on the node longer than the specified deadline"
+UNAVAILABLE = (ApiError, aiohttp.ClientError, TimeoutError)
 FORCED_GRACE = 2.0
 """Seconds to live for a pod whose object is gone already (``kubectl delete --force``)."""
 API_RETRY = 2.0
@@ -42,34 +43,39 @@ class PodWorker:
     """Runs one pod. ``run`` returns when the pod has been removed from the API and from the node."""
 
     def __init__(self, services: Services, pod: Object, directory: Path, others: Callable[[], Iterable[PodRecord]]) -> None:
+        """``others`` are the pods that this node has taken, without this one."""
         self.record: PodRecord = restore.pod_record(pod, directory)
+        self.finished = restore.is_terminal(pod)
+        """No container runs and none will: the pod's phase is terminal."""
+        self.admitted = False
+        """The node has taken the pod: what it asks for counts."""
         self._services = services
         self._others = others
         self._restored = any(record.container_id for record in self.record.containers.values())
         self._volumes = Volumes(services.node, self.record, services.sources, services.allocatable())
-        self._context = PodContext(services, self.record, self._volumes, self.publish)
+        self._publisher = StatusPublisher(services, self.record, closed=self.finished)
+        self._context = PodContext(services, self.record, self._volumes, self._publisher.publish)
         self.runners = {name: ContainerRunner(self._context, record) for name, record in self.record.containers.items()}
-        self._writer = StatusWriter(services.api, self.record.namespace, self.record.name, self.record.uid)
-        self._progress = status.Progress(services.node.address, pod.get("status", {}).get("startTime") or now())
+        self._resizer = Resizer(self._context, self.runners, others)
+        # What an agent before this one has named need not be said again.
+        self._named = set(fields.not_honoured(pod)) if self._restored else set()
         self._life: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
-        self._published = asyncio.Event()
+        self._updated = asyncio.Event()
         self._deletion = asyncio.Event()
         self._grace = float("inf")
         self._gone = False
-        self.finished = restore.is_terminal(pod)
-        """No container runs and none will: the pod's phase is terminal."""
 
     async def run(self) -> None:
         """The pod's whole life here."""
-        self._in_background(self._writer.run())
+        self._in_background(self._publisher.run())
         try:
             if not self.finished:
                 self._life = asyncio.create_task(self._live())
                 await asyncio.wait([self._life, asyncio.create_task(self._deletion.wait())], return_when=asyncio.FIRST_COMPLETED)
                 # Cancelled: its deadline has passed. Any other end is a bug of ours, which must not make the pod stay.
                 if self._life.done() and not self._life.cancelled() and (error := self._life.exception()):
-                    log.error("%s: the worker failed", self._context.full_name, exc_info=error)
+                    self._report_bug(error)
             await self._deletion.wait()
             await self._terminate()
             await self._remove()
@@ -85,12 +91,18 @@ class PodWorker:
         self.record.pod = pod
         for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
             self.runners[container["name"]].update(container)
+        self._updated.set()
+        self._resizer.consider()
+        if self.admitted:
+            self._name_ignored_fields()
         if pod["metadata"].get("deletionTimestamp"):
             self._delete_within(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
-        elif metadata_changed and self._progress.has_sandbox:
-            self._in_background(self._refresh_volumes())
-            self.publish()
-        self._writer.reconcile(pod.get("status", {}))
+        elif self._publisher.has_sandbox:
+            if metadata_changed:
+                self._in_background(self._refresh_volumes())
+            # Also for the sake of readiness gates, whose conditions others write.
+            self._publisher.publish()
+        self._publisher.reconcile(pod.get("status", {}))
 
     def removed(self) -> None:
         """The object is gone: forced deletion, or our own."""
@@ -98,14 +110,8 @@ class PodWorker:
         self._delete_within(FORCED_GRACE)
 
     def publish(self) -> None:
-        """Compute the status and have it written if it changed."""
-        if self.finished and not self._progress.finished:
-            return
-        computed = status.compute(self.record, self._progress, now(), self._services.devices.health)
-        if computed != self.record.status:
-            self.record.status = computed
-            self._writer.put(computed)
-        self._published.set()
+        """Something outside of the pod that its status shows has changed, such as a device's health."""
+        self._publisher.publish()
 
     async def stop(self, grace: float) -> None:
         """The node goes down: end the processes, leave the API as it is."""
@@ -117,17 +123,48 @@ class PodWorker:
 
     async def _live(self) -> None:
         try:
-            await admit(self._services, self.record, self._others())
+            await self._admit()
         except Rejected as rejection:
             return self._reject(rejection)
-        self.publish()
+        self._publisher.publish()
         self._in_background(self._watch_deadline())
+        self._in_background(self._resizer.run())
         # Of a pod that was running when the former agent died and must not be restarted, the remains are only reported.
         if not (self._restored and self.record.pod["spec"].get("restartPolicy") == "Never"):
             await self._run_containers()
-        self.publish()
+        self._publisher.publish()
         await asyncio.sleep(SANDBOX_STOPPED_AFTER)
         self._finish()
+
+    async def _admit(self) -> None:
+        while not self.admitted:
+            try:
+                # One at a time: what one pod is promised must count before the next one asks.
+                async with self._services.admission:
+                    await admit(self._services, self.record, self._others())
+                    self.admitted = True
+            except UNAVAILABLE as error:
+                log.info("%s cannot be admitted yet: %s", self.record.name, error)
+                await asyncio.sleep(API_RETRY)
+        self._name_ignored_fields()
+
+    def _name_ignored_fields(self) -> None:
+        """An event about fields that have no effect here; each is named once, also one that is added later."""
+        found = fields.not_honoured(self.record.pod)
+        new = [row for row in found if row not in self._named]
+        self._named.update(new)
+        if new:
+            self._context.event(None, "Warning", "UnsupportedField", f"the embedded backend does not honour {'; '.join(new)}")
+
+    def _reject(self, rejection: Rejected) -> None:
+        self._context.event(None, "Warning", rejection.reason, rejection.message)
+        self._publisher.reject(rejection.reason, rejection.message)
+        self._services.devices.release(self.record.uid)
+        self.finished = True
+
+    def _report_bug(self, error: BaseException) -> None:
+        log.error("%s: the worker failed", self._context.full_name, exc_info=error)
+        self._context.event(None, "Warning", "FailedSync", f"error syncing pod: {type(error).__name__}: {error}")
 
     async def _run_containers(self) -> None:
         if self._restored:
@@ -141,15 +178,6 @@ class PodWorker:
             _raise_first(tasks)
         await self._stop_sidecars(self._full_grace())
 
-    def _reject(self, rejection: Rejected) -> None:
-        self._context.event(None, "Warning", rejection.reason, rejection.message)
-        self.record.status = status.rejected(
-            rejection.reason, rejection.message, self._progress.start_time, self.record.pod["metadata"].get("generation", 1)
-        )
-        self._writer.put(self.record.status)
-        self._services.devices.release(self.record.uid)
-        self.finished = True
-
     async def _set_up_volumes(self) -> None:
         while True:
             try:
@@ -157,7 +185,7 @@ class PodWorker:
             except MountError as error:
                 self._context.event(None, "Warning", "FailedMount", str(error))
                 await asyncio.sleep(MOUNT_RETRY)
-            except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+            except UNAVAILABLE as error:
                 log.info("volumes of %s: %s", self.record.name, error)
                 await asyncio.sleep(API_RETRY)
 
@@ -167,12 +195,12 @@ class PodWorker:
             self._context.event(None, "Warning", "FailedCreatePodSandBox", text)
             await asyncio.sleep(MOUNT_RETRY)
         self.record.ip = address
-        self._advance(has_sandbox=True, had_sandbox=True)
-        self.publish()
+        self._publisher.advance(has_sandbox=True, had_sandbox=True)
+        self._publisher.publish()
 
     def _address(self) -> str | None:
         if self.record.pod["spec"].get("hostNetwork"):
-            return api(self._services.node.address)
+            return self._services.node.network.shown(self._services.node.address)
         return self._services.addresses.take()
 
     async def _initialize(self) -> bool:
@@ -182,7 +210,7 @@ class PodWorker:
                 break
             task = self.runners[record.name].start()
             if record.kind == "sidecar":
-                await self._until(lambda record=record: record.started)  # type: ignore[misc]
+                await self._publisher.until(lambda record=record: record.started)  # type: ignore[misc]
                 continue
             await asyncio.wait([task])
             task.result()
@@ -190,27 +218,29 @@ class PodWorker:
                 return False
         return True
 
-    async def _until(self, true: Callable[[], bool]) -> None:
-        while not true():
-            self._published.clear()
-            await self._published.wait()
-
     async def _watch_deadline(self) -> None:
-        limit = self.record.pod["spec"].get("activeDeadlineSeconds")
-        if limit is None:
-            return
-        end = datetime.fromisoformat(self._progress.start_time) + timedelta(seconds=limit)
-        await asyncio.sleep(max((end - datetime.now(UTC)).total_seconds(), 0))
+        while (left := self._left()) > 0:
+            self._updated.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._updated.wait(), None if left == float("inf") else left)
         if self.finished or self._deletion.is_set():
             return
         self._context.event(None, "Normal", "DeadlineExceeded", DEADLINE)
-        self._advance(reason="DeadlineExceeded", message=DEADLINE)
+        self._publisher.advance(reason="DeadlineExceeded", message=DEADLINE)
         assert self._life is not None
         self._life.cancel()
         await self._stop_containers(self._full_grace())
-        self.publish()
+        self._publisher.publish()
         await asyncio.sleep(SANDBOX_STOPPED_AFTER)
         self._finish()
+
+    def _left(self) -> float:
+        """Seconds until ``activeDeadlineSeconds`` is over, which may be changed at any time."""
+        limit = self.record.pod["spec"].get("activeDeadlineSeconds")
+        if limit is None:
+            return float("inf")
+        end = datetime.fromisoformat(self._publisher.start_time) + timedelta(seconds=limit)
+        return (end - datetime.now(UTC)).total_seconds()
 
     async def _keep_volumes_fresh(self) -> None:
         while True:
@@ -222,7 +252,7 @@ class PodWorker:
             await self._volumes.refresh()
         except MountError as error:
             self._context.event(None, "Warning", "FailedMount", str(error))
-        except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+        except UNAVAILABLE as error:
             log.info("volumes of %s stay as they are: %s", self.record.name, error)
 
     # Ending.
@@ -258,16 +288,16 @@ class PodWorker:
         for record in self.record.containers.values():
             if record.state.get("waiting", {}).get("reason") not in status.INITIAL and record.last_state:
                 record.state = record.last_state if "waiting" in record.state else record.state
-        self._advance(has_sandbox=False, finished=True)
+        self._publisher.advance(has_sandbox=False, finished=True)
         self.finished = True
-        self.publish()
+        self._publisher.publish()
         self._services.devices.release(self.record.uid)
         if self.record.ip and not self.record.pod["spec"].get("hostNetwork"):
             self._services.addresses.give_back(self.record.ip)
 
     async def _remove(self) -> None:
         """Take the object out of the API, then the pod's files off the node."""
-        await self._writer.flush()
+        await self._publisher.flush()
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": self.record.uid}}
         while not self._gone:
             try:
@@ -280,6 +310,7 @@ class PodWorker:
             except (aiohttp.ClientError, TimeoutError) as error:
                 log.info("cannot delete %s yet: %s", self.record.name, error)
             await asyncio.sleep(API_RETRY)
+        self._volumes.remove()
         shutil.rmtree(self.record.directory, ignore_errors=True)
 
     # Small things.
@@ -289,9 +320,6 @@ class PodWorker:
 
     def _full_grace(self) -> float:
         return self.record.pod["spec"].get("terminationGracePeriodSeconds", 30)
-
-    def _advance(self, **changes: object) -> None:
-        self._progress = status.Progress(**(vars(self._progress) | changes))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

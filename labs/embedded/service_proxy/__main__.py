@@ -13,11 +13,12 @@ from typing import Any
 
 import envoy as envoy_wheel  # type: ignore[import-untyped]
 
-from labs import config
-from labs.embedded import pki, plan, weather
+from labs import link_conditions
+from labs.embedded import pki, plan
 from labs.embedded.service_proxy import envoy
 from labs.embedded.service_proxy.edge import Edge
 from labs.embedded.service_proxy.table import Object, ServiceTable
+from labs.paths import Paths
 from labs.wire.kube_api import Credentials, KubeApi
 from labs.wire.parent import die_with_parent
 
@@ -25,8 +26,8 @@ log = logging.getLogger(__name__)
 
 SETTLE = 0.05
 """Seconds to gather changes before Envoy's files are written: a rollout brings them in bursts."""
-LOOK_AT_WEATHER = 0.2
-"""Seconds between two looks at the weather on the way into this cluster."""
+LINK_CHECK_INTERVAL = 0.2
+"""Seconds between two looks at the conditions on the link into this cluster."""
 
 
 class ServiceProxy:
@@ -45,7 +46,7 @@ class ServiceProxy:
         """Until Envoy ends; the supervisor then starts both again."""
         services = asyncio.create_task(self._api.follow("services", self._note_service, on_sync=self._note_sync))
         slices = self._api.follow("discovery.k8s.io/v1/endpointslices", self._note_slice, on_sync=self._note_sync)
-        parts = [slices, self._write_files(), self._watch_weather()]
+        parts = [slices, self._write_files(), self._watch_link()]
         tasks = [services, *(asyncio.create_task(part) for part in parts)]
         envoy_task = asyncio.create_task(self._run_envoy())
         done, _ = await asyncio.wait([envoy_task, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -84,13 +85,13 @@ class ServiceProxy:
                 envoy.write(self._folder, self._cluster.host, plan.PROXY_PORT, self._table.ports())
                 await self._edge.update(self._table.ports())
 
-    async def _watch_weather(self) -> None:
+    async def _watch_link(self) -> None:
         while True:
-            found = weather.read(self._cluster.name)
-            if found != self._edge.weather:
-                log.info("the weather on the way in: %s", found)
-                self._edge.weather = found
-            await asyncio.sleep(LOOK_AT_WEATHER)
+            found = link_conditions.read(self._cluster.name)
+            if found != self._edge.conditions:
+                log.info("the link into this cluster: %s", found)
+                self._edge.conditions = found
+            await asyncio.sleep(LINK_CHECK_INTERVAL)
 
     async def _run_envoy(self) -> int:
         while not (self._folder / "lds.json").exists():
@@ -119,7 +120,7 @@ def missing_load_balancer_address(service: Object) -> str | None:
 async def serve(cluster: plan.ClusterPlan) -> None:
     """Run the proxy of ``cluster``; returns only by an exception."""
     keys = pki.folder(cluster.name)
-    folder = config.run_dir() / f"{cluster.name}-service-proxy"
+    folder = Paths.current().run_dir() / f"{cluster.name}-service-proxy"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for stale in folder.glob("*.json"):
         stale.unlink()

@@ -1,7 +1,7 @@
-"""The load balancer at the cluster's edge: where traffic from another cluster enters, through the weather on the way.
+"""The load balancer at the cluster's edge: where traffic from another cluster enters, under the conditions of the link.
 
 It stands for the cloud's load balancer and the wide-area network before it. Each Service of type LoadBalancer has a listener
-here; in clear weather bytes are passed on as they come.
+here; on a clear link bytes are passed on as they come.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 
+from labs.embedded import plan
 from labs.embedded.service_proxy.table import ServicePort
-from labs.embedded.weather import CLEAR, Direction, Weather
-from labs.wire.addresses import wire
+from labs.link_conditions import CLEAR, Direction, LinkConditions
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,15 @@ class Edge:
     """The listeners of one cluster's edge, kept in step with its Services."""
 
     def __init__(self) -> None:
-        self.weather = CLEAR
+        self.conditions = CLEAR
         self._servers: dict[Address, asyncio.Server] = {}
         self._endpoints: dict[Address, tuple[Address, ...]] = {}
 
     async def update(self, rows: Iterable[ServicePort]) -> None:
         """Listen for the load balancers among ``rows`` that have endpoints, and no longer for others."""
-        wanted = {(wire(row.cluster_ip), row.port): row.endpoints for row in rows if serves(row) and row.cluster_ip}
+        wanted = {
+            (plan.network().bind(row.cluster_ip), row.port): row.endpoints for row in rows if serves(row) and row.cluster_ip
+        }
         for address in set(self._servers) - set(wanted):
             self._servers.pop(address).close()
         self._endpoints = wanted
@@ -70,14 +72,14 @@ class Edge:
             end.close()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction) -> None:
-        """One direction of one connection: each chunk arrives when the weather lets it, and never before an earlier one."""
+        """One direction of one connection: each chunk arrives when the link lets it, and never before an earlier one."""
         way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(IN_FLIGHT)
         arrival = asyncio.create_task(self._deliver(way, writer, direction))
         loop = asyncio.get_running_loop()
         try:
             while chunk := await reader.read(CHUNK):
-                await way.put((loop.time() + delay(self.weather, len(chunk)), chunk))
-            await way.put((loop.time() + delay(self.weather, 0), b""))
+                await way.put((loop.time() + delay(self.conditions, len(chunk)), chunk))
+            await way.put((loop.time() + delay(self.conditions, 0), b""))
             await arrival
         finally:
             arrival.cancel()
@@ -89,7 +91,7 @@ class Edge:
             if (early := due - loop.time()) > 0:
                 await asyncio.sleep(early)
             # TCP keeps what is lost and sends it again: it arrives once the way is open, should both ends still wait.
-            while direction in self.weather.lost:
+            while direction in self.conditions.lost:
                 await asyncio.sleep(LOOK)
             if not chunk:
                 if writer.can_write_eof():
@@ -104,12 +106,12 @@ def serves(row: ServicePort) -> bool:
     return row.load_balancer and bool(row.endpoints) and row.cluster_ip is not None
 
 
-def delay(weather: Weather, size: int) -> float:
+def delay(conditions: LinkConditions, size: int) -> float:
     """Seconds that ``size`` bytes take one way: half the latency, and a timeout for each time a segment was lost in a row."""
-    seconds = weather.latency_ms / 2000
-    if not weather.loss_percent:
+    seconds = conditions.latency_ms / 2000
+    if not conditions.loss_percent:
         return seconds
-    share = weather.loss_percent / 100
+    share = conditions.loss_percent / 100
     worst = 0
     for _ in range(max(1, -(-size // SEGMENT))):
         tries = 0

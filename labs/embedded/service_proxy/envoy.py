@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from labs.embedded import plan
 from labs.embedded.service_proxy.table import ServicePort
-from labs.wire.addresses import wire
 from labs.wire.replace_file import replace_text
 
 Config = dict[str, Any]
@@ -191,7 +191,7 @@ def _tcp_listener(row: ServicePort) -> Config:
         "cluster": row.id,
         "idle_timeout": "0s",
     }
-    return _listener(row.id, wire(row.cluster_ip), row.port, proxy)
+    return _listener(row.id, plan.network().bind(row.cluster_ip), row.port, proxy)
 
 
 def _listener(name: str, host: str, port: int, network_filter: Config) -> Config:

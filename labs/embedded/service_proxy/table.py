@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from labs.wire.addresses import wire
+from labs.embedded import plan
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -15,7 +15,7 @@ OWNER_LABEL = "kubernetes.io/service-name"
 
 @dataclass(frozen=True)
 class ServicePort:
-    """One port of one Service with its ready endpoints, each (wire address, port)."""
+    """One port of one Service with its ready endpoints, each (address to dial, port)."""
 
     namespace: str
     service: str
@@ -36,7 +36,7 @@ class ServicePort:
         name = f"{self.service}.{self.namespace}"
         hosts = [f"{name}.svc.cluster.local", f"{name}.svc", name]
         if self.cluster_ip:
-            hosts += [self.cluster_ip, wire(self.cluster_ip)]
+            hosts += sorted({self.cluster_ip, plan.network().dial(self.cluster_ip)})
         return hosts
 
 
@@ -91,7 +91,7 @@ def _cluster_ip(service: Object) -> str | None:
 def _endpoints(slices: list[Object], port: Object) -> tuple[tuple[str, int], ...]:
     """Ready endpoints behind Service port ``port``: a slice names its ports as the Service does."""
     found = {
-        (wire(address), number["port"])
+        (plan.network().dial(address), number["port"])
         for item in slices
         if item.get("addressType") == "IPv4"
         for number in item.get("ports") or []

@@ -1,1 +1,1 @@
-"""Experiments: a steady state, a failure, a recovery, and what the hypothesis is worth."""
+"""Experiments: steady state, failure, recovery, and whether the hypothesis held."""

@@ -1,4 +1,4 @@
-"""What is expected of the service while something is broken, as an objective that requests meet or miss."""
+"""What the service should still do while something is broken, as an objective that requests meet or miss."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pandas as pd
 from labs.errors import UsageError
 
 WINDOW = 3.0
-"""Seconds over which requests are judged together: one slow request is no outage, three seconds of them are."""
+"""Seconds of requests judged together: one slow request is not an outage, three seconds of them are."""
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """At least ``answered`` of all requests get an answer, and at least ``quick`` of all within ``within`` seconds.
+    """At least ``answered`` of all requests get an answer, and at least ``quick`` of all get one within ``within`` seconds.
 
-    Both are shares, 0 to 1; a request counts from when it should have been sent.
+    Both are shares from 0 to 1. Latency counts from the intended send time.
     """
 
     claim: str = "the service keeps its objective"
@@ -36,7 +36,7 @@ class Hypothesis:
         return f"{self.answered:.0%} answered, {self.quick:.0%} within {self.within:g} s"
 
     def judge(self, records: pd.DataFrame) -> Judgement:
-        """Look at the requests of one phase (``LoadResult.records``, or a part of it)."""
+        """Judge the requests of one phase (``LoadResult.records``, or a part of it)."""
         if records.empty:
             return Judgement(False, float("nan"), float("nan"))
         answered = float(records["ok"].mean())
@@ -44,22 +44,22 @@ class Hypothesis:
         return Judgement(answered >= self.answered and quick >= self.quick, answered, quick)
 
     def missed(self, records: pd.DataFrame) -> pd.Series:
-        """For each second of the load: whether the ``WINDOW`` that begins there misses the objective."""
+        """For each second of the load: whether the ``WINDOW`` that starts there misses the objective."""
         if records.empty:
             return pd.Series(dtype="bool")
         seconds = pd.date_range(records.index[0].floor("s"), records.index[-1], freq="s")
         found = {}
         for start in seconds:
             part = records.loc[start : start + pd.Timedelta(seconds=WINDOW)]
-            found[start] = not part.empty and not self.judge(part).kept
+            found[start] = not part.empty and not self.judge(part).met
         return pd.Series(found, dtype="bool")
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Whether one phase kept the objective, with the two shares behind it."""
+    """Whether one phase met the objective, and the two shares."""
 
-    kept: bool
+    met: bool
     answered: float
     quick: float
 

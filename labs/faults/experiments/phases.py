@@ -12,9 +12,9 @@ NAMES = ("steady", "fault", "recovery")
 
 @dataclass(frozen=True)
 class Phases:
-    """Unix times in seconds: the load runs from ``began`` to ``ended``, the fault is in force from ``broken`` to ``healed``.
+    """Unix times in seconds. The load runs from ``began`` to ``ended``; the fault is active from ``broken`` to ``healed``.
 
-    ``heal_began``: when the heal was ordered; it takes a while itself.
+    The heal starts at ``heal_began`` and takes a while.
     """
 
     began: float
@@ -25,7 +25,7 @@ class Phases:
 
     @property
     def spans(self) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
-        """Start and end of each phase in ``NAMES``; the time the heal takes belongs to none."""
+        """Start and end of each phase in ``NAMES``. The duration of the heal belongs to none of them."""
         edges = [(self.began, self.broken), (self.broken, self.heal_began), (self.healed, self.ended)]
         return [(stamp(start), stamp(end)) for start, end in edges]
 
@@ -35,7 +35,7 @@ class Phases:
         return max(1.0, time.time() - self.began)
 
     def split(self, records: pd.DataFrame) -> dict[str, pd.DataFrame]:
-        """The requests of each phase, by when they should have been sent."""
+        """The requests of each phase, by intended send time."""
         return {name: records.loc[start:end] for name, (start, end) in zip(NAMES, self.spans, strict=True)}
 
 

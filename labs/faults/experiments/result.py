@@ -1,4 +1,4 @@
-"""What came of an experiment."""
+"""The result of an experiment."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ import pandas as pd
 from labs.faults.experiments.hypothesis import Hypothesis
 from labs.faults.experiments.phases import Phases, stamp
 from labs.telemetry.charts import Chart
-from labs.telemetry.load import LoadResult
+from labs.telemetry.load_result import LoadResult
 
 PERCENTILES = (50, 95, 99)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """``detected``: seconds from the injection until the failure's sign was seen, None if it was not. ``planes``: what every
-    plane showed, a row per number. ``figure``: all planes and the requests over the same span."""
+    """``detected``: seconds from the injection until the symptom was present, None if it never was. ``layers``: a row per
+    indicator. ``figure``: the requests and every layer over the same span."""
 
     fault: str
     hypothesis: Hypothesis
     phases: Phases
     load: LoadResult
-    planes: pd.DataFrame
+    layers: pd.DataFrame
     detected: float | None
     figure: Chart = field(repr=False)
 
     @cached_property
     def requests(self) -> pd.DataFrame:
-        """A row per phase: how many requests, how many failed, percentiles of the latency in ms, the objective kept or missed."""
+        """A row per phase: requests, failures, latency percentiles in ms, and whether the objective was met."""
         rows = {}
         for name, part in self.phases.split(self.load.records).items():
             judged = self.hypothesis.judge(part)
             latency = {f"p{p} ms": 1000 * float(part["latency"].quantile(p / 100)) for p in PERCENTILES}
             failed = float("nan") if part.empty else 100 * float((~part["ok"]).mean())
-            rows[name] = {"requests": len(part), "failed %": failed, **latency, "objective": "kept" if judged.kept else "missed"}
+            rows[name] = {"requests": len(part), "failed %": failed, **latency, "objective": "met" if judged.met else "missed"}
         return pd.DataFrame.from_dict(rows, orient="index").round(1)
 
     @property
     def held(self) -> bool | None:
-        """Whether the hypothesis held while the failure was in force; None if there was no steady state to compare with."""
+        """Whether the hypothesis held while the failure was active; None without a steady state to compare with."""
         parts = self.phases.split(self.load.records)
-        if not self.hypothesis.judge(parts["steady"]).kept:
+        if not self.hypothesis.judge(parts["steady"]).met:
             return None
-        return self.hypothesis.judge(parts["fault"]).kept
+        return self.hypothesis.judge(parts["fault"]).met
 
     @property
     def felt(self) -> float | None:
-        """Seconds from the injection until users missed the objective; None if they never did."""
+        """Seconds from the injection until the objective was missed; None if it never was."""
         missed = self._missed(self.phases.broken)
         return None if missed.empty else max(0.0, (missed.index[0] - stamp(self.phases.broken)).total_seconds())
 
     @property
     def recovered(self) -> float | None:
-        """Seconds from ordering the heal until the objective was kept for good; None if it was not before the load ended."""
+        """Seconds from the start of the heal until the objective was met for good; None if that took longer than the load."""
         missed = self._missed(self.phases.heal_began)
         if missed.empty:
             return 0.0
@@ -75,23 +75,29 @@ class Experiment:
         judged = self.hypothesis.judge(self.phases.split(self.load.records)["fault"])
         claim = f"{self.hypothesis.claim!r} ({self.hypothesis.objective})"
         if self.held is None:
-            return f"No verdict on {claim}: the objective was missed before anything was broken."
+            return f"No verdict on {claim}: the objective was already missed in the steady state."
         return f"The hypothesis {claim} {'held' if self.held else 'did not hold'}: {judged}."
 
     @property
     def times(self) -> str:
-        """Time to detect, until users felt it, and to recover, in words."""
-        seen = "its sign was not seen" if self.detected is None else f"its sign was seen after {self.detected:.1f} s"
-        felt = "users kept their objective" if self.felt is None else f"users missed theirs after {self.felt:.0f} s"
-        after = "not before the load ended" if self.recovered is None else f"{self.recovered:.0f} s after the repair began"
-        return f"{seen[0].upper()}{seen[1:]}, {felt}; all was well again {after}."
+        """Time to detect, until users noticed, and to recover, as a sentence."""
+        seen = "not detected" if self.detected is None else f"detected after {self.detected:.1f} s"
+        felt = (
+            "users never missed their objective" if self.felt is None else f"users missed their objective after {self.felt:.0f} s"
+        )
+        after = (
+            "not recovered before the load ended"
+            if self.recovered is None
+            else f"recovered {self.recovered:.0f} s into the repair"
+        )
+        return f"{seen[0].upper()}{seen[1:]}; {felt}; {after}."
 
     def __str__(self) -> str:
-        parts = (self.verdict, self.times, self.requests.to_string(), self.planes.to_string(index=False))
+        parts = (self.verdict, self.times, self.requests.to_string(), self.layers.to_string(index=False))
         return "\n\n".join(parts)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        words = f"<p><strong>{html.escape(self.verdict)}</strong></p><p>{html.escape(self.times)}</p>"
-        return words + self.requests.to_html(border=0) + self.planes.to_html(border=0, index=False)
+        head = f"<p><strong>{html.escape(self.verdict)}</strong></p><p>{html.escape(self.times)}</p>"
+        return head + self.requests.to_html(border=0) + self.layers.to_html(border=0, index=False)

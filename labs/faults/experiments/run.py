@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from labs import kube
 from labs.errors import UsageError
-from labs.faults.experiments import planes
+from labs.faults.experiments import layers
 from labs.faults.experiments.hypothesis import Hypothesis
 from labs.faults.experiments.phases import Phases
 from labs.faults.experiments.result import Experiment
-from labs.faults.injectors.base import Scene
-from labs.faults.session import FaultSession
-from labs.faults.signs import is_there
-from labs.telemetry import story
+from labs.faults.lifecycle import FaultContext
+from labs.faults.symptoms import is_present
+from labs.session import Session
+from labs.telemetry import timeline
 from labs.telemetry.charts import Chart, Panel, draw
-from labs.telemetry.load import NAMESPACE, LoadPlan, LoadResult, RunningLoad
-from labs.telemetry.prometheus import Prometheus
-from labs.telemetry.windows import Window
+from labs.telemetry.job_load import JobLoad
+from labs.telemetry.load import Load
+from labs.telemetry.load_plan import LoadPlan
+from labs.telemetry.load_result import LoadResult
 
 POLL = 0.3
 SHORTEST = 5.0
-"""Seconds a phase lasts at least: its first four are left out of the table (``planes.settling``), and one sample must be left."""
-STARTED = 60.0
-"""Seconds the load's pod may take to run."""
+"""Seconds. The table skips the first four of a phase (``layers.settling``) and needs at least one more sample."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +45,17 @@ class Length:
         return self.steady + self.fault + self.recovery
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What an experiment needs of the lab: its clusters, their Prometheus servers by name, the windows charts shade."""
+def run(session: Session, fault: FaultContext, load: LoadPlan | Load, hypothesis: Hypothesis, length: Length) -> Experiment:
+    """Run one experiment. Whatever goes wrong, the fault is healed and its own load is stopped before the error propagates.
 
-    scene: Scene
-    servers: Mapping[str, Prometheus]
-    windows: Callable[[], Sequence[Window]]
-
-
-def run(bench: Bench, fault: FaultSession, load: LoadPlan | RunningLoad, hypothesis: Hypothesis, length: Length) -> Experiment:
-    """Run one experiment. Whatever goes wrong in it, the fault is healed and its load is stopped before the error goes on.
-
-    Of a plan ``seconds`` is not asked: the load lasts as long as the phases do. A load that is running goes on afterwards; its
-    requests that are still on their way when the recovery ends are not counted.
+    A plan's ``seconds`` are ignored: the load lasts as long as the phases. A load that already runs continues afterwards, and its
+    requests still in flight when the recovery ends do not count.
     """
     own = isinstance(load, LoadPlan)
-    running = _start(bench, load, length) if isinstance(load, LoadPlan) else load
+    running = _start(session, load, length) if isinstance(load, LoadPlan) else load
     try:
-        _wait_until_it_runs(bench.scene, running)
-        phases, detected = _break_and_heal(bench, fault, length)
+        running.wait_until_running()
+        phases, detected = _break_and_heal(session, fault, length)
         if own:
             result = running.result()
         else:
@@ -77,41 +65,31 @@ def run(bench: Bench, fault: FaultSession, load: LoadPlan | RunningLoad, hypothe
         if own:
             running.stop()
         raise
-    return _experiment(bench, fault, hypothesis, phases, result, detected)
+    return _experiment(session, fault, hypothesis, phases, result, detected)
 
 
-def _start(bench: Bench, plan: LoadPlan, length: Length) -> RunningLoad:
-    return RunningLoad(bench.scene.api(plan.cluster), replace(plan, seconds=length.total), bench.windows)
+def _start(session: Session, plan: LoadPlan, length: Length) -> Load:
+    return JobLoad(session.api(plan.cluster), replace(plan, seconds=length.total), session.windows)
 
 
-def _break_and_heal(bench: Bench, fault: FaultSession, length: Length) -> tuple[Phases, float | None]:
-    """The phases until the heal is done, and after how many seconds the fault's sign was seen."""
+def _break_and_heal(session: Session, fault: FaultContext, length: Length) -> tuple[Phases, float | None]:
+    """The phases until the heal is done, and after how many seconds the symptom was present."""
     began = time.time()
     time.sleep(length.steady)
     with fault:
         assert fault.injection is not None, "entered"
-        detected = _watch(bench, fault, length.fault)
+        detected = _watch(session, fault, length.fault)
         heal_began = time.time()
     return Phases(began, fault.injection.start, heal_began, time.time(), 0.0), detected
 
 
-def _wait_until_it_runs(scene: Scene, running: RunningLoad) -> None:
-    api = scene.api(running.plan.cluster)
-    deadline = time.monotonic() + STARTED
-    while time.monotonic() < deadline:
-        pods = kube.select(api, "Pod", NAMESPACE, labels=f"batch.kubernetes.io/job-name={running.name}")
-        if any(pod["status"].get("phase") == "Running" for pod in pods):
-            return
-        time.sleep(POLL)
-
-
-def _watch(bench: Bench, fault: FaultSession, seconds: float) -> float | None:
-    """Let the failure be for so long; after how many seconds its sign was seen, None if it was not."""
+def _watch(session: Session, fault: FaultContext, seconds: float) -> float | None:
+    """Keep the failure active for ``seconds``; returns when its symptom was first present, None if it never was."""
     assert fault.injection is not None, "entered"
     end = time.monotonic() + seconds
     detected = None
     while detected is None and time.monotonic() < end:
-        if is_there(bench.scene, bench.servers, fault.fault.sign):
+        if is_present(session, fault.fault.symptom):
             detected = time.time() - fault.injection.start
         else:
             time.sleep(POLL)
@@ -120,18 +98,18 @@ def _watch(bench: Bench, fault: FaultSession, seconds: float) -> float | None:
 
 
 def _experiment(
-    bench: Bench, fault: FaultSession, hypothesis: Hypothesis, phases: Phases, result: LoadResult, detected: float | None
+    session: Session, fault: FaultContext, hypothesis: Hypothesis, phases: Phases, result: LoadResult, detected: float | None
 ) -> Experiment:
-    # The load decides when the steady state began and the recovery ended: its pod needs a second to start.
+    # The load decides when the steady state began and the recovery ended, because its pod takes a second to start.
     if len(result.records):
         phases = replace(phases, began=result.records.index[0].timestamp(), ended=result.records.index[-1].timestamp())
-    shown = planes.table(bench.servers, phases)
-    figure = _figure(bench, fault.fault.title, phases, result)
+    shown = layers.table(session.servers, phases)
+    figure = _figure(session, fault.fault.title, phases, result)
     return Experiment(fault.fault.name, hypothesis, phases, result, shown, detected, figure)
 
 
-def _figure(bench: Bench, title: str, phases: Phases, result: LoadResult) -> Chart:
+def _figure(session: Session, title: str, phases: Phases, result: LoadResult) -> Chart:
     latency, ok = result.records["latency"], result.records["ok"]
     requests = pd.DataFrame({"answered": latency.where(ok), "failed": latency.where(~ok)})
     users = Panel(requests, "Users: latency of every request", "s", points=True, empty="no request was sent")
-    return draw([users, *story.panels(bench.servers, phases.age)], title=title, windows=bench.windows())
+    return draw([users, *timeline.panels(session.servers, phases.age)], title=title, windows=session.windows())

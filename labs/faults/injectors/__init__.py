@@ -1,4 +1,4 @@
-"""What makes and heals failures: one small class per way to break something; the catalogue's rows say which, and with what."""
+"""The code that injects and heals failures: one small class per kind. The catalogue's rows choose one and configure it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from labs.faults.catalogue import Fault
 from labs.faults.injectors.base import Injector
-from labs.faults.injectors.cards import SimulatedGpu
 from labs.faults.injectors.edits import Edit
 from labs.faults.injectors.extras import Extras
 from labs.faults.injectors.frozen import Frozen
@@ -16,6 +15,7 @@ from labs.faults.injectors.identity import ForeignAnchor
 from labs.faults.injectors.link import Link
 from labs.faults.injectors.overload import Overload
 from labs.faults.injectors.proxies import ProxyKilled
+from labs.faults.injectors.simulated_gpu import SimulatedGpu
 
 INJECTORS: dict[str, Callable[..., Injector]] = {
     "simulated-gpu": SimulatedGpu,
@@ -31,10 +31,10 @@ INJECTORS: dict[str, Callable[..., Injector]] = {
 
 
 def injector(fault: Fault) -> Injector:
-    """What makes ``fault``.
+    """The injector of ``fault``.
 
     Raises:
-        TypeError: its row's ``with`` table does not fit the injector.
+        TypeError: the ``options`` of its row do not fit the injector.
     """
-    words: dict[str, Any] = {key.replace("-", "_"): value for key, value in fault.options.items()}
-    return INJECTORS[fault.injector](**words)
+    options: dict[str, Any] = {key.replace("-", "_"): value for key, value in fault.options.items()}
+    return INJECTORS[fault.injector](**options)

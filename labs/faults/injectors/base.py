@@ -1,74 +1,64 @@
-"""What every injector is, and what it is given."""
+"""The interface of injectors, and the helpers they share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labs import kube
-from labs.clusters.base import Backend, Cluster
 from labs.errors import LabError, NotFound
+from labs.session import Session
+from labs.topology import PlacedByRole, Role
 
-Where = dict[str, Any]
-"""The place of a fault, in the words of its row; JSON."""
-Memory = dict[str, Any]
-"""What was there before, for the heal; JSON, since it outlives the process in the journal."""
+Parameters = dict[str, Any]
+"""What a caller chose for a fault (a node, a rate); JSON."""
+SavedState = dict[str, Any]
+"""What the heal needs to restore; JSON, because it outlives the process in the journal."""
 GPU_NODE = "GPU_NODE"
-"""Stands in rows and manifests for a node with cards: each backend gives its nodes other names."""
+"""Placeholder in rows and manifests for a node with GPUs: each backend names its nodes differently."""
 GPU_PRESENT = "nvidia.com/gpu.present=true"
 SETTLE = 90.0
-"""Seconds a heal waits for what it restored to be in service again."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The lab as injectors see it."""
-
-    backend: Backend
-    clusters: Mapping[str, Cluster]
-
-    def api(self, cluster: str) -> kube.ApiClient:
-        return self.clusters[cluster].api
+"""Seconds a heal waits until what it restored is in service again."""
 
 
 class Injector:
-    """One way to break something. The defaults fit one that takes no words and remembers nothing."""
+    """One kind of failure. The defaults fit one without parameters and saved state."""
 
-    def refusal(self, scene: Scene) -> str | None:
-        """Why this backend cannot do it, or None if it can."""
+    def unsupported_reason(self, session: Session) -> str | None:
+        """Why this backend cannot inject it, or None if it can."""
         return None
 
-    def resolve(self, scene: Scene, where: Where) -> Where:
-        """Check ``where`` and fill in what it leaves open; changes nothing.
+    def resolve(self, session: Session, parameters: Parameters) -> Parameters:
+        """Validate ``parameters`` and complete them with defaults; changes nothing.
 
         Raises:
-            UsageError, NotFound: it names something that is not there.
+            UsageError, NotFound: a value is invalid, or names something that does not exist.
         """
-        return where
+        return parameters
 
-    def touches(self, where: Where) -> frozenset[str]:
-        """Names of what it changes: two faults that change one thing cannot both be undone, so the second is refused."""
+    def affected_resources(self, parameters: Parameters) -> frozenset[str]:
+        """Names of what it changes. A second fault that affects the same resource is refused: both could not be undone."""
         return frozenset()
 
-    def remember(self, scene: Scene, where: Where) -> Memory:
-        """What a heal must know of the time before; read, and stored, before anything is broken."""
+    def capture_state(self, session: Session, parameters: Parameters) -> SavedState:
+        """What the heal needs to restore; read and stored before anything breaks."""
         return {}
 
-    def inject(self, scene: Scene, where: Where) -> None:
-        """Break it, at a place that ``resolve`` returned."""
+    def inject(self, session: Session, parameters: Parameters) -> None:
+        """Inject it with parameters that ``resolve`` returned."""
         raise NotImplementedError
 
-    def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
-        """Undo it and wait until what was hit is in service again; harmless if it is healed already."""
+    def heal(self, session: Session, parameters: Parameters, saved_state: SavedState) -> None:
+        """Undo it and wait until everything affected is in service again; harmless if it is healed already."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Target:
+class Target(PlacedByRole):
     """One object of one cluster."""
 
-    cluster: str
+    role: Role
     kind: str
     name: str
     namespace: str | None = None
@@ -79,70 +69,70 @@ class Target:
             f"{self.cluster} {self.kind.rpartition('/')[2].lower()} {f'{self.namespace}/' if self.namespace else ''}{self.name}"
         )
 
-    def get(self, scene: Scene) -> kube.Object | None:
-        return kube.get(scene.api(self.cluster), self.kind, self.name, self.namespace)
+    def get(self, session: Session) -> kube.Object | None:
+        return kube.get(session.api(self.cluster), self.kind, self.name, self.namespace)
 
-    def require(self, scene: Scene, fix: str = "") -> kube.Object:
+    def require(self, session: Session, fix: str = "") -> kube.Object:
         """The object.
 
         Raises:
             NotFound: there is none.
         """
-        found = self.get(scene)
+        found = self.get(session)
         if found is None:
             short = self.kind.rpartition("/")[2]
             raise NotFound(f"{short} in cluster {self.cluster}", f"{self.namespace or ''}/{self.name}".lstrip("/"), fix=fix)
         return found
 
-    def wait(self, scene: Scene, until: kube.Condition = kube.rolled_out, timeout: float = SETTLE) -> None:
-        kube.wait(scene.api(self.cluster), self.kind, self.name, self.namespace, until, timeout=timeout)
+    def wait(self, session: Session, until: kube.Condition = kube.rolled_out, timeout: float = SETTLE) -> None:
+        kube.wait(session.api(self.cluster), self.kind, self.name, self.namespace, until, timeout=timeout)
 
 
-def choose_gpu_node(scene: Scene, cluster: str, where: Where) -> str:
-    """The node with cards that ``where`` names, or the first one.
+def choose_gpu_node(session: Session, cluster: str, parameters: Parameters) -> str:
+    """The node with GPUs that ``parameters`` names, or the first one.
 
     Raises:
-        NotFound: the cluster has no node of that name with cards.
+        NotFound: the cluster has no such node, or it has no GPUs.
     """
-    known = sorted(row["metadata"]["name"] for row in kube.select(scene.api(cluster), "Node", labels=GPU_PRESENT))
-    chosen = str(where.get("node", known[0] if known else "any"))
+    known = sorted(row["metadata"]["name"] for row in kube.select(session.api(cluster), "Node", labels=GPU_PRESENT))
+    chosen = str(parameters.get("node", known[0] if known else "any"))
     if chosen not in known:
         raise NotFound(f"node with GPUs in cluster {cluster}", chosen, known)
     return chosen
 
 
 @dataclass(frozen=True)
-class Pods:
-    """The pods that a selector chooses."""
+class Pods(PlacedByRole):
+    """The pods that a label selector matches."""
 
-    cluster: str
+    role: Role
     namespace: str
     labels: str
 
-    def names(self, scene: Scene, lacking: kube.Condition | None = None) -> list[str]:
-        """Those that are not on their way out, sorted; with ``lacking`` only those for which that condition is not true."""
-        found = kube.select(scene.api(self.cluster), "Pod", self.namespace, labels=self.labels)
+    def names(self, session: Session, lacking: kube.Condition | None = None) -> list[str]:
+        """Those that are not terminating, sorted; with ``lacking`` only those that do not meet that condition."""
+        found = kube.select(session.api(self.cluster), "Pod", self.namespace, labels=self.labels)
         staying = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
         return sorted(pod["metadata"]["name"] for pod in staying if lacking is None or lacking(pod) is not None)
 
-    def delete(self, scene: Scene, names: Sequence[str], *, grace: int | None = None) -> None:
+    def delete(self, session: Session, names: Sequence[str], *, grace: int | None = None) -> None:
         for name in names:
-            kube.delete(scene.api(self.cluster), "Pod", name, self.namespace, grace=grace)
+            kube.delete(session.api(self.cluster), "Pod", name, self.namespace, grace=grace)
 
-    def replace(self, scene: Scene) -> None:
-        """Delete all of them and wait until they are gone: before that, their owner's status may still count them as ready."""
-        names = self.names(scene)
-        self.delete(scene, names)
+    def replace(self, session: Session) -> None:
+        """Delete all of them and wait until they are gone; until then their owner's status may still count them as ready."""
+        names = self.names(session)
+        self.delete(session, names)
         for name in names:
-            kube.wait(scene.api(self.cluster), "Pod", name, self.namespace, kube.deleted, timeout=SETTLE)
+            kube.wait(session.api(self.cluster), "Pod", name, self.namespace, kube.deleted, timeout=SETTLE)
 
-    def require_one(self, scene: Scene) -> str:
+    def require_one(self, session: Session) -> str:
         """The name of the first.
 
         Raises:
             LabError: there is none.
         """
-        names = self.names(scene)
+        names = self.names(session)
         if not names:
             command = f"kubectl --context {self.cluster} -n {self.namespace} get pods"
             raise LabError(f"no pod with {self.labels} in {self.namespace} of cluster {self.cluster}", fix=command)

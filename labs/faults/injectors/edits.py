@@ -1,4 +1,4 @@
-"""A wrong change to an object, and back: the way most outages begin (a bad template, a scale, a lost label, a wrong policy)."""
+"""A wrong change to an object, and its undo. Most outages begin this way: a bad template, a lost label, a wrong policy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from labs import kube
-from labs.faults.injectors.base import GPU_NODE, Injector, Memory, Pods, Scene, Target, Where, choose_gpu_node
+from labs.faults.injectors.base import GPU_NODE, Injector, Parameters, Pods, SavedState, Target, choose_gpu_node
+from labs.session import Session
 
 Operation = dict[str, Any]
 MISSING = "missing"
@@ -15,10 +16,10 @@ MISSING = "missing"
 
 @dataclass(frozen=True)
 class Edit(Injector):
-    """A JSON Patch (RFC 6902) of one object; what stood at the pointers ``keep`` is put back by the heal.
+    """A JSON Patch (RFC 6902) of one object. The heal restores the values at the pointers in ``keep``.
 
-    A target called GPU_NODE is the node that ``where`` says, or the first with cards. ``bounce`` names pods that are deleted
-    after either change, so that it counts at once; ``settle`` are workloads the heal waits for.
+    A target named GPU_NODE is the node in ``parameters``, or the first with GPUs. Pods in ``bounce`` are deleted after each
+    change so that it takes effect immediately; the heal waits for the workloads in ``settle``.
     """
 
     target: Target
@@ -30,72 +31,77 @@ class Edit(Injector):
 
     @classmethod
     def from_row(
-        cls, target: Mapping[str, str], patch: Sequence[Operation], keep: Sequence[str],
-        bounce: Sequence[Mapping[str, str]] = (), settle: Sequence[Mapping[str, str]] = (), fix: str = "",
-    ) -> Edit:  # fmt: skip
-        """From the words of a catalogue row."""
+        cls,
+        target: Mapping[str, Any],
+        patch: Sequence[Operation],
+        keep: Sequence[str],
+        bounce: Sequence[Mapping[str, Any]] = (),
+        settle: Sequence[Mapping[str, Any]] = (),
+        fix: str = "",
+    ) -> Edit:
+        """From the ``options`` of a catalogue row."""
         pods, workloads = [Pods(**row) for row in bounce], [Target(**row) for row in settle]
         return cls(Target(**target), patch, keep, pods, workloads, fix)
 
-    def resolve(self, scene: Scene, where: Where) -> Where:
-        chosen = {"node": choose_gpu_node(scene, self.target.cluster, where)} if self.target.name == GPU_NODE else {}
-        self._at(chosen).require(scene, self.fix)
+    def resolve(self, session: Session, parameters: Parameters) -> Parameters:
+        chosen = {"node": choose_gpu_node(session, self.target.cluster, parameters)} if self.target.name == GPU_NODE else {}
+        self._at(chosen).require(session, self.fix)
         return chosen
 
-    def touches(self, where: Where) -> frozenset[str]:
-        return frozenset({self._at(where).title})
+    def affected_resources(self, parameters: Parameters) -> frozenset[str]:
+        return frozenset({self._at(parameters).title})
 
-    def remember(self, scene: Scene, where: Where) -> Memory:
-        found = self._at(where).require(scene, self.fix)
+    def capture_state(self, session: Session, parameters: Parameters) -> SavedState:
+        found = self._at(parameters).require(session, self.fix)
         kept = {pointer: look_up(found, pointer) for pointer in self.keep}
-        return {"kept": kept, "replica_sets": self._replica_sets(scene)}
+        return {"kept": kept, "replica_sets": self._replica_sets(session)}
 
-    def inject(self, scene: Scene, where: Where) -> None:
-        self._patch(scene, where, self.patch)
-        self._bounce(scene)
+    def inject(self, session: Session, parameters: Parameters) -> None:
+        self._patch(session, parameters, self.patch)
+        self._bounce(session)
 
-    def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
-        found = self._at(where).get(scene)
+    def heal(self, session: Session, parameters: Parameters, saved_state: SavedState) -> None:
+        found = self._at(parameters).get(session)
         if found is None:
             return
-        undo = [step for pointer, kept in memory["kept"].items() if (step := restoring(found, pointer, kept))]
+        undo = [step for pointer, kept in saved_state["kept"].items() if (step := restoring(found, pointer, kept))]
         if undo:
-            self._patch(scene, where, undo)
-            self._bounce(scene)
+            self._patch(session, parameters, undo)
+            self._bounce(session)
         for workload in self.settle:
-            workload.wait(scene)
-        self._forget_revisions(scene, memory["replica_sets"])
+            workload.wait(session)
+        self._forget_revisions(session, saved_state["replica_sets"])
 
-    def _at(self, where: Where) -> Target:
-        return replace(self.target, name=where["node"]) if self.target.name == GPU_NODE else self.target
+    def _at(self, parameters: Parameters) -> Target:
+        return replace(self.target, name=parameters["node"]) if self.target.name == GPU_NODE else self.target
 
-    def _patch(self, scene: Scene, where: Where, operations: Sequence[Operation]) -> None:
-        target = self._at(where)
-        kube.patch(scene.api(target.cluster), target.kind, target.name, target.namespace, list(operations))
+    def _patch(self, session: Session, parameters: Parameters, operations: Sequence[Operation]) -> None:
+        target = self._at(parameters)
+        kube.patch(session.api(target.cluster), target.kind, target.name, target.namespace, list(operations))
 
-    def _bounce(self, scene: Scene) -> None:
+    def _bounce(self, session: Session) -> None:
         for pods in self.bounce:
-            pods.delete(scene, pods.names(scene))
+            pods.delete(session, pods.names(session))
 
-    def _replica_sets(self, scene: Scene) -> list[str]:
-        """Names of the Deployment's ReplicaSets; of anything else there are none."""
+    def _replica_sets(self, session: Session) -> list[str]:
+        """Names of the Deployment's ReplicaSets; empty for any other kind."""
         if self.target.kind != "Deployment":
             return []
-        found = kube.select(scene.api(self.target.cluster), "ReplicaSet", self.target.namespace)
+        found = kube.select(session.api(self.target.cluster), "ReplicaSet", self.target.namespace)
         return sorted(row["metadata"]["name"] for row in found if self._owns(row))
 
     def _owns(self, row: kube.Object) -> bool:
         owners = row["metadata"].get("ownerReferences") or []
         return any((owner["kind"], owner["name"]) == ("Deployment", self.target.name) for owner in owners)
 
-    def _forget_revisions(self, scene: Scene, known: Sequence[str]) -> None:
-        """Remove the bad revision's empty ReplicaSet: a later ``rollout undo`` must not go back to it."""
-        for name in set(self._replica_sets(scene)) - set(known):
-            kube.delete(scene.api(self.target.cluster), "ReplicaSet", name, self.target.namespace)
+    def _forget_revisions(self, session: Session, known: Sequence[str]) -> None:
+        """Delete the bad revision's empty ReplicaSet, so that a later ``rollout undo`` cannot return to it."""
+        for name in set(self._replica_sets(session)) - set(known):
+            kube.delete(session.api(self.target.cluster), "ReplicaSet", name, self.target.namespace)
 
 
 def look_up(item: Any, pointer: str) -> Any:
-    """What stands at a JSON pointer (RFC 6901), wrapped as ``[value]``; ``MISSING`` if nothing does.
+    """The value at a JSON pointer (RFC 6901), wrapped as ``[value]``; ``MISSING`` if there is none.
 
     >>> look_up({"a": {"b/c": [1]}}, "/a/b~1c"), look_up({"a": {}}, "/a/b")
     ([[1]], 'missing')
@@ -110,7 +116,7 @@ def look_up(item: Any, pointer: str) -> Any:
 
 
 def restoring(found: kube.Object, pointer: str, kept: Any) -> Operation | None:
-    """The operation that makes ``pointer`` as it was; None if it is so already.
+    """The operation that restores the value at ``pointer``; None if it has not changed.
 
     >>> restoring({"a": 2}, "/a", [1]), restoring({"a": 2}, "/a", "missing"), restoring({"a": 1}, "/a", [1])
     ({'op': 'add', 'path': '/a', 'value': 1}, {'op': 'remove', 'path': '/a'}, None)

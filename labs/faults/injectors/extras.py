@@ -1,4 +1,4 @@
-"""Objects that somebody adds and that do harm by being there."""
+"""Objects that do harm just by existing."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from typing import Any
 
 from labs import kube
 from labs.errors import UsageError
-from labs.faults.injectors.base import GPU_NODE, Injector, Memory, Pods, Scene, Target, Where, choose_gpu_node
+from labs.faults.injectors.base import GPU_NODE, Injector, Parameters, Pods, SavedState, Target, choose_gpu_node
+from labs.session import Session
+from labs.topology import PlacedByRole, Role
 
 FOLDER = Path(__file__).parent.parent / "manifests"
-GONE = 60.0
-"""Seconds a namespace may take to go."""
+DELETE_TIMEOUT = 60.0
+"""Seconds until a namespace is gone."""
 
 
 @dataclass(frozen=True)
-class Extras(Injector):
-    """Apply the objects of ``manifest`` (a file in labs/faults/manifests) and delete them again.
+class Extras(PlacedByRole, Injector):
+    """Apply the objects in ``manifest`` (a file in labs/faults/manifests); the heal deletes them.
 
-    Pods of the node GPU_NODE go to the node that ``where`` says, or to the first with cards.
-    ``victim`` is a selector: its first pod is deleted once the objects are there, so that its replacement meets them. ``owner``
-    is what replaces it; the heal nudges its ReplicaSets, which wait ever longer after each refusal, and waits for them.
+    Pods bound to GPU_NODE go to the node in ``parameters``, or to the first with GPUs. ``victim`` selects pods: the first is
+    deleted once the objects exist, so that its replacement meets them. ``owner`` is the Deployment that replaces it; the heal
+    nudges its ReplicaSets, whose back-off grows with each refusal, and waits for it.
     """
 
-    cluster: str
+    role: Role
     manifest: str
     victim: Mapping[str, str] | None = None
     owner: str = ""
@@ -33,46 +35,46 @@ class Extras(Injector):
     def objects(self) -> list[kube.Object]:
         return kube.documents(FOLDER / self.manifest)
 
-    def touches(self, where: Where) -> frozenset[str]:
+    def affected_resources(self, parameters: Parameters) -> frozenset[str]:
         return frozenset({f"{self.cluster} {self.manifest}"})
 
-    def resolve(self, scene: Scene, where: Where) -> Where:
+    def resolve(self, session: Session, parameters: Parameters) -> Parameters:
         bound = any(spec.get("nodeName") == GPU_NODE for spec in map(_pod_spec, self.objects()))
-        chosen = {"node": choose_gpu_node(scene, self.cluster, where)} if bound else {}
+        chosen = {"node": choose_gpu_node(session, self.cluster, parameters)} if bound else {}
         for target in self._targets():
-            if target.get(scene) is not None:
-                raise UsageError(f"{target.title} exists already", fix="lab fault heal --all")
+            if target.get(session) is not None:
+                raise UsageError(f"{target.title} already exists", fix="lab fault heal --all")
         return chosen
 
-    def inject(self, scene: Scene, where: Where) -> None:
+    def inject(self, session: Session, parameters: Parameters) -> None:
         objects = self.objects()
         for spec in map(_pod_spec, objects):
             if spec.get("nodeName") == GPU_NODE:
-                spec["nodeName"] = where["node"]
-        kube.apply(scene.api(self.cluster), objects)
+                spec["nodeName"] = parameters["node"]
+        kube.apply(session.api(self.cluster), objects)
         if self.victim:
-            pods = Pods(self.cluster, **self.victim)
-            pods.delete(scene, [pods.require_one(scene)])
+            pods = Pods(self.role, **self.victim)
+            pods.delete(session, [pods.require_one(session)])
 
-    def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
+    def heal(self, session: Session, parameters: Parameters, saved_state: SavedState) -> None:
         for target in reversed(self._targets()):
-            kube.delete(scene.api(self.cluster), target.kind, target.name, target.namespace)
+            kube.delete(session.api(self.cluster), target.kind, target.name, target.namespace)
         for target in self._targets():
-            target.wait(scene, kube.deleted, GONE)
+            target.wait(session, kube.deleted, DELETE_TIMEOUT)
         if self.victim and self.owner:
-            self._nudge(scene)
-            Target(self.cluster, "Deployment", self.owner, self.victim["namespace"]).wait(scene)
+            self._nudge(session)
+            Target(self.role, "Deployment", self.owner, self.victim["namespace"]).wait(session)
 
     def _targets(self) -> Sequence[Target]:
         return [
-            Target(self.cluster, f"{row['apiVersion']}/{row['kind']}", row["metadata"]["name"], row["metadata"].get("namespace"))
+            Target(self.role, f"{row['apiVersion']}/{row['kind']}", row["metadata"]["name"], row["metadata"].get("namespace"))
             for row in self.objects()
         ]
 
-    def _nudge(self, scene: Scene) -> None:
-        """A ReplicaSet that changes is looked at at once, whatever its back-off says."""
+    def _nudge(self, session: Session) -> None:
+        """The controller looks at a changed ReplicaSet immediately, whatever its back-off."""
         assert self.victim is not None
-        api, namespace = scene.api(self.cluster), self.victim["namespace"]
+        api, namespace = session.api(self.cluster), self.victim["namespace"]
         for row in kube.select(api, "ReplicaSet", namespace, labels=self.victim["labels"]):
             for value in ("now", None):
                 body = {"metadata": {"annotations": {"boring-ops-lab/nudge": value}}}
@@ -80,7 +82,7 @@ class Extras(Injector):
 
 
 def _pod_spec(workload: kube.Object) -> dict[str, Any]:
-    """The pods' spec in a workload, to be changed in place; empty for objects that make no pods."""
+    """A workload's pod spec, to be changed in place; empty for objects that create no pods."""
     found = workload.get("spec", {}).get("template", {}).get("spec", {})
     assert isinstance(found, dict)
     return found

@@ -1,4 +1,4 @@
-"""Certificates of the mesh that are no longer believed: an issuer that ran out, clusters that trust different anchors."""
+"""Mesh certificates that are no longer trusted: an expired issuer, or clusters with different trust anchors."""
 
 from __future__ import annotations
 
@@ -6,29 +6,33 @@ import base64
 import datetime as dt
 from dataclasses import dataclass
 
-from labs import config, kube
+from labs import kube
 from labs.errors import NotFound
-from labs.faults.injectors.base import Injector, Memory, Pods, Scene, Target, Where
+from labs.faults.injectors.base import Injector, Parameters, Pods, SavedState, Target
 from labs.mesh import certificates
 from labs.mesh.certificates import Authority
+from labs.paths import Paths
+from labs.session import Session
+from labs.topology import PlacedByRole, Role
+from labs.wire import linkerd
 
 NAMESPACE = "linkerd"
 COMPONENTS = ("linkerd-identity", "linkerd-proxy-injector")
-"""They read the issuer and the anchors when they start."""
+"""They read the issuer and the anchors only when they start."""
 KEYS = (("crt.pem", "key.pem"), ("tls.crt", "tls.key"))
-"""The issuer's Secret as Linkerd writes it itself, and as cert-manager does (kubernetes.io/tls)."""
+"""The keys of the issuer's Secret: as Linkerd writes it, and as cert-manager does (kubernetes.io/tls)."""
 EXPIRED = dt.timedelta(seconds=-1)
 
 
 @dataclass(frozen=True)
-class ForeignAnchor(Injector):
-    """Replace a cluster's issuer, then the pods of one workload, so that they ask for certificates.
+class ForeignAnchor(PlacedByRole, Injector):
+    """Replace a cluster's issuer, then the pods of one workload, so that they request certificates.
 
-    With ``expired`` the new issuer comes from the lab's own anchor and has run out: nobody gets a certificate. Without it the
-    cluster gets an anchor of its own: everybody gets one, and the other cluster believes none of them.
+    With ``expired``, the lab's own anchor signs the new issuer, which has already expired: no pod gets a certificate. Without it,
+    the cluster gets an anchor of its own: every pod gets a certificate, and the other cluster trusts none of them.
     """
 
-    cluster: str
+    role: Role
     namespace: str
     labels: str
     owner: str
@@ -36,76 +40,76 @@ class ForeignAnchor(Injector):
 
     @property
     def _secret(self) -> Target:
-        return Target(self.cluster, "Secret", "linkerd-identity-issuer", NAMESPACE)
+        return Target(self.role, "Secret", "linkerd-identity-issuer", NAMESPACE)
 
     @property
     def _roots(self) -> Target:
-        return Target(self.cluster, "ConfigMap", "linkerd-identity-trust-roots", NAMESPACE)
+        return Target(self.role, "ConfigMap", "linkerd-identity-trust-roots", NAMESPACE)
 
-    def resolve(self, scene: Scene, where: Where) -> Where:
-        self._secret.require(scene, "lab goto 05")
-        self._roots.require(scene, "lab goto 05")
+    def resolve(self, session: Session, parameters: Parameters) -> Parameters:
+        self._secret.require(session, "lab goto 05")
+        self._roots.require(session, "lab goto 05")
         return {}
 
-    def touches(self, where: Where) -> frozenset[str]:
+    def affected_resources(self, parameters: Parameters) -> frozenset[str]:
         return frozenset({f"the identities of cluster {self.cluster}", f"{self.cluster} pods of {self.owner}"})
 
-    def remember(self, scene: Scene, where: Where) -> Memory:
-        return {"issuer": self._secret.require(scene)["data"], "anchors": self._roots.require(scene)["data"]}
+    def capture_state(self, session: Session, parameters: Parameters) -> SavedState:
+        return {"issuer": self._secret.require(session)["data"], "anchors": self._roots.require(session)["data"]}
 
-    def inject(self, scene: Scene, where: Where) -> None:
-        names = next(pair for pair in KEYS if pair[0] in self._secret.require(scene)["data"])
+    def inject(self, session: Session, parameters: Parameters) -> None:
+        names = next(pair for pair in KEYS if pair[0] in self._secret.require(session)["data"])
         anchor = self._lab_anchor() if self.expired else certificates.make_anchor()
         issuer = certificates.make_issuer(anchor, *([EXPIRED] if self.expired else []))
         pair = (issuer.certificate_pem, issuer.key_pem)
-        self._write(scene, {name: _encoded(text) for name, text in zip(names, pair, strict=True)}, None)
+        self._write(session, {name: _encoded(text) for name, text in zip(names, pair, strict=True)}, None)
         if not self.expired:
-            self._write(scene, None, {"ca-bundle.crt": anchor.certificate_pem})
-        self._restart_components(scene)
-        self._restart_workload(scene)
+            self._write(session, None, {"ca-bundle.crt": anchor.certificate_pem})
+        self._restart_components(session)
+        self._restart_workload(session)
 
-    def heal(self, scene: Scene, where: Where, memory: Memory) -> None:
-        if self.remember(scene, where) == memory:
+    def heal(self, session: Session, parameters: Parameters, saved_state: SavedState) -> None:
+        if self.capture_state(session, parameters) == saved_state:
             return
-        self._write(scene, memory["issuer"], memory["anchors"])
-        self._restart_components(scene)
+        self._write(session, saved_state["issuer"], saved_state["anchors"])
+        self._restart_components(session)
         for component in COMPONENTS:
-            Target(self.cluster, "Deployment", component, NAMESPACE).wait(scene)
+            Target(self.role, "Deployment", component, NAMESPACE).wait(session)
         if self.expired:
-            self._replace_stuck(scene)
+            self._replace_stuck(session)
         else:
-            self._restart_workload(scene)
-        Target(self.cluster, "Deployment", self.owner, self.namespace).wait(scene)
+            self._restart_workload(session)
+        Target(self.role, "Deployment", self.owner, self.namespace).wait(session)
 
     def _lab_anchor(self) -> Authority:
-        folder = config.STATE / "certs"
+        folder = Paths.current().state / "certs"
         found = certificates.load(folder / "ca.crt", folder / "ca.key")
         if found is None:
             raise NotFound("trust anchor", str(folder / "ca.crt"), fix="lab goto 05")
         return found
 
-    def _write(self, scene: Scene, issuer: Memory | None, anchors: Memory | None) -> None:
+    def _write(self, session: Session, issuer: SavedState | None, anchors: SavedState | None) -> None:
         for target, data in ((self._secret, issuer), (self._roots, anchors)):
             if data is not None:
-                kube.patch(scene.api(self.cluster), target.kind, target.name, target.namespace, {"data": data})
+                kube.patch(session.api(self.cluster), target.kind, target.name, target.namespace, {"data": data})
 
-    def _restart_components(self, scene: Scene) -> None:
+    def _restart_components(self, session: Session) -> None:
         for component in COMPONENTS:
-            pods = Pods(self.cluster, NAMESPACE, f"linkerd.io/control-plane-component={component.removeprefix('linkerd-')}")
-            pods.replace(scene)
-        # It puts the anchors into new pods; linkerd-identity may never be ready with what it was given.
-        Target(self.cluster, "Deployment", "linkerd-proxy-injector", NAMESPACE).wait(scene)
+            pods = Pods(self.role, NAMESPACE, f"{linkerd.CONTROL_PLANE_COMPONENT}={component.removeprefix('linkerd-')}")
+            pods.replace(session)
+        # The injector puts the anchors into new pods; linkerd-identity may never become ready with this issuer.
+        Target(self.role, "Deployment", "linkerd-proxy-injector", NAMESPACE).wait(session)
 
-    def _restart_workload(self, scene: Scene) -> None:
-        """Have pods ask for certificates: one of them if nobody gets any, for the others live on with theirs for a day."""
-        workload = Pods(self.cluster, self.namespace, self.labels)
-        names = workload.names(scene)
-        workload.delete(scene, names[:1] if self.expired else names)
+    def _restart_workload(self, session: Session) -> None:
+        """Make pods request certificates: one pod if none will get any (the others keep theirs for a day), otherwise all."""
+        workload = Pods(self.role, self.namespace, self.labels)
+        names = workload.names(session)
+        workload.delete(session, names[:1] if self.expired else names)
 
-    def _replace_stuck(self, scene: Scene) -> None:
-        """Pods without a certificate ask again ever more rarely; new ones ask at once."""
-        workload = Pods(self.cluster, self.namespace, self.labels)
-        workload.delete(scene, workload.names(scene, lacking=kube.ready))
+    def _replace_stuck(self, session: Session) -> None:
+        """Pods without a certificate retry with a growing back-off; new pods ask immediately."""
+        workload = Pods(self.role, self.namespace, self.labels)
+        workload.delete(session, workload.names(session, lacking=kube.ready))
 
 
 def _encoded(text: str) -> str:

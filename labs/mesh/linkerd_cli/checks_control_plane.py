@@ -11,6 +11,7 @@ from labs.mesh.linkerd_cli.checking import Check, CheckError, Look, Skip
 from labs.mesh.linkerd_cli.cluster import find, items
 from labs.mesh.linkerd_cli.commands.install import CRD_KIND, GATEWAY_API_CRD
 from labs.mesh.linkerd_cli.manifests import FOLDER, VERSION, crds
+from labs.wire import linkerd
 from labs.wire.kube_api import KubeApi, Object
 
 LINKERD = "linkerd"
@@ -77,7 +78,7 @@ async def config_exists(api: KubeApi) -> None:
 
 
 async def replica_sets_ready(api: KubeApi) -> None:
-    found = await items(api, "apps/v1/deployments", LINKERD, labelSelector="linkerd.io/control-plane-ns")
+    found = await items(api, "apps/v1/deployments", LINKERD, labelSelector=linkerd.CONTROL_PLANE_NS)
     missing = {f"linkerd-{name}" for name in COMPONENTS} - {item["metadata"]["name"] for item in found}
     if missing:
         raise CheckError(f"missing Deployments: {', '.join(sorted(missing))}")
@@ -95,9 +96,9 @@ async def no_unschedulable(api: KubeApi) -> None:
 
 
 async def pods_ready(api: KubeApi) -> None:
-    pods = await items(api, "pods", LINKERD, labelSelector="linkerd.io/control-plane-component")
+    pods = await items(api, "pods", LINKERD, labelSelector=linkerd.CONTROL_PLANE_COMPONENT)
     for component in COMPONENTS:
-        own = [pod for pod in pods if pod["metadata"]["labels"]["linkerd.io/control-plane-component"] == component]
+        own = [pod for pod in pods if pod["metadata"]["labels"][linkerd.CONTROL_PLANE_COMPONENT] == component]
         if not any(is_ready(pod) for pod in own):
             raise CheckError(f'No running pods for "linkerd-{component}"')
 
@@ -178,7 +179,7 @@ async def webhook_injects(api: KubeApi) -> None:
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"generateName": "linkerd-check-", "annotations": {"linkerd.io/inject": "enabled"}},
+        "metadata": {"generateName": "linkerd-check-", "annotations": {linkerd.INJECT: "enabled"}},
         "spec": {"containers": [{"name": "app", "image": "busybox:1"}]},
     }
     made = await api.request("POST", "/api/v1/namespaces/default/pods", pod, params={"dryRun": "All"})
@@ -239,8 +240,8 @@ def proxy_status(pod: Object) -> Object | None:
 
 async def extension_namespaces(api: KubeApi) -> None:
     names: dict[str, list[str]] = {}
-    for item in await items(api, "namespaces", labelSelector="linkerd.io/extension"):
-        names.setdefault(item["metadata"]["labels"]["linkerd.io/extension"], []).append(item["metadata"]["name"])
+    for item in await items(api, "namespaces", labelSelector=linkerd.EXTENSION):
+        names.setdefault(item["metadata"]["labels"][linkerd.EXTENSION], []).append(item["metadata"]["name"])
     if double := [f"{extension}: {', '.join(found)}" for extension, found in names.items() if len(found) > 1]:
         raise CheckError(f"extensions with more than one namespace:\n{_bullets(double)}")
     if not names:

@@ -15,27 +15,25 @@ from labs.mesh.linkerd_cli.checking import CheckError, Skip
 from labs.mesh.linkerd_cli.checks_control_plane import is_ready, proxy_status, values
 from labs.mesh.linkerd_cli.cluster import find, items
 from labs.mesh.linkerd_cli.manifests import CREATED_BY
+from labs.wire import linkerd
 from labs.wire.kube_api import ApiError, KubeApi, Object
 from labs.wire.kubeconfig import credentials
 
-MIRRORED = "mirror.linkerd.io/mirrored-service=true"
-CLUSTER_NAME = "mirror.linkerd.io/cluster-name"
-REMOTE_DISCOVERY = "multicluster.linkerd.io/remote-discovery"
-LOCAL_DISCOVERY = "multicluster.linkerd.io/local-discovery"
+MIRRORED = f"{linkerd.MIRRORED_SERVICE}=true"
 CONTROLLER_RIGHTS = [("services", "", "create"), ("endpoints", "", "create"), ("namespaces", "", "watch")]
 
 
 async def link_crd_exists(api: KubeApi) -> None:
     kind = "apiextensions.k8s.io/v1/customresourcedefinitions"
-    if await find(api, kind, None, "links.multicluster.linkerd.io") is None:
-        raise CheckError("multicluster.linkerd.io/Link CRD is missing")
+    if await find(api, kind, None, linkerd.LINK_CRD) is None:
+        raise CheckError(f"{linkerd.LINK_VERSION.partition('/')[0]}/Link CRD is missing")
 
 
 def for_links(look: Callable[[KubeApi, Object], Awaitable[None]]) -> Callable[[KubeApi], Awaitable[Sequence[str]]]:
     """A check of every Link, reported together; nothing to look at while there is none."""
 
     async def look_at_all(api: KubeApi) -> Sequence[str]:
-        found = await items(api, links.LINKS, links.NAMESPACE)
+        found = await items(api, linkerd.LINKS, links.NAMESPACE)
         if not found:
             raise Skip
         problems = []
@@ -61,7 +59,7 @@ async def is_valid(_: KubeApi, link: Object) -> None:
 
 
 async def made_by_this_version(_: KubeApi, link: Object) -> None:
-    found = (link["metadata"].get("annotations") or {}).get("linkerd.io/created-by", "")
+    found = (link["metadata"].get("annotations") or {}).get(linkerd.CREATED_BY, "")
     if found != CREATED_BY:
         raise CheckError(f"Link {link['metadata']['name']}: created by {found or 'another tool'}, this is {CREATED_BY}")
 
@@ -122,7 +120,7 @@ async def has_permissions(api: KubeApi, link: Object) -> None:
 
 async def controller_runs(api: KubeApi, link: Object) -> None:
     name = link["spec"]["targetClusterName"]
-    pods = await items(api, "pods", links.NAMESPACE, labelSelector=f"component=controller,{CLUSTER_NAME}={name}")
+    pods = await items(api, "pods", links.NAMESPACE, labelSelector=f"component=controller,{linkerd.MIRROR_CLUSTER}={name}")
     if not any(is_ready(pod) for pod in pods):
         raise CheckError(f"* {name}: no service mirror controller is ready")
 
@@ -130,7 +128,7 @@ async def controller_runs(api: KubeApi, link: Object) -> None:
 async def controller_is_managed(api: KubeApi, link: Object) -> None:
     name = link["spec"]["targetClusterName"]
     controller = await find(api, "apps/v1/deployments", links.NAMESPACE, f"controller-{name}")
-    if controller is None or (controller["metadata"].get("labels") or {}).get("linkerd.io/extension") != "multicluster":
+    if controller is None or (controller["metadata"].get("labels") or {}).get(linkerd.EXTENSION) != "multicluster":
         raise CheckError(f"* {name}: the Deployment controller-{name} is not the extension's own")
 
 
@@ -145,27 +143,26 @@ async def gateway_is_alive(api: KubeApi, link: Object) -> None:
 
 async def mirrors_have_endpoints(api: KubeApi) -> None:
     # A flat mirror has no Endpoints by design, and a federated Service has members instead.
-    mirrors = await _mirrors(api, f"{MIRRORED},!{REMOTE_DISCOVERY}")
+    mirrors = await _mirrors(api, f"{MIRRORED},!{linkerd.REMOTE_DISCOVERY}")
     empty = []
     for meta in (mirror["metadata"] for mirror in mirrors):
-        if {REMOTE_DISCOVERY, LOCAL_DISCOVERY} & (meta.get("annotations") or {}).keys():
+        if {linkerd.REMOTE_DISCOVERY, linkerd.LOCAL_DISCOVERY} & (meta.get("annotations") or {}).keys():
             continue
         endpoints = await find(api, "endpoints", meta["namespace"], meta["name"])
         if not (endpoints or {}).get("subsets"):
-            empty.append(
-                f"{meta['name']}.{meta['namespace']} mirrored from cluster [{meta['labels'][CLUSTER_NAME]}] has no endpoints"
-            )
+            cluster = meta["labels"][linkerd.MIRROR_CLUSTER]
+            empty.append(f"{meta['name']}.{meta['namespace']} mirrored from cluster [{cluster}] has no endpoints")
     if empty:
         raise CheckError("\n".join(empty))
 
 
 async def mirrors_have_links(api: KubeApi) -> None:
-    mirrors = await _mirrors(api, f"{MIRRORED},{CLUSTER_NAME}")
-    known = {link["spec"]["targetClusterName"] for link in await items(api, links.LINKS, links.NAMESPACE)}
+    mirrors = await _mirrors(api, f"{MIRRORED},{linkerd.MIRROR_CLUSTER}")
+    known = {link["spec"]["targetClusterName"] for link in await items(api, linkerd.LINKS, links.NAMESPACE)}
     orphans = [
         f"mirror service {meta['name']}.{meta['namespace']} is not part of any Link"
         for meta in (mirror["metadata"] for mirror in mirrors)
-        if meta["labels"][CLUSTER_NAME] not in known
+        if meta["labels"][linkerd.MIRROR_CLUSTER] not in known
     ]
     if orphans:
         raise CheckError("\n".join(orphans))

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import aiohttp
 import yaml
 
-from labs import config
 from labs.errors import LabError
+from labs.paths import Paths
 from labs.wire.kube_api import ApiError, KubeApi, Object
 from labs.wire.kubeconfig import credentials
 
@@ -31,7 +31,7 @@ class Target:
 
     def read(self) -> dict[str, Any]:
         """The kubeconfig: ``--kubeconfig``, else ``$KUBECONFIG``, else the lab's."""
-        path = Path(self.kubeconfig or os.environ.get("KUBECONFIG") or config.KUBECONFIG)
+        path = Path(self.kubeconfig or os.environ.get("KUBECONFIG") or Paths.current().kubeconfig)
         if not path.exists():
             raise LabError(f"expected a kubeconfig at {path}; found none", fix="lab up")
         return yaml.safe_load(path.read_text()) or {}

@@ -10,14 +10,14 @@ import aiohttp
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from labs.embedded import plan
 from labs.errors import LabError
 from labs.mesh.linkerd_cli.cluster import find, items
 from labs.mesh.linkerd_cli.manifests import CREATED_BY, Manifest
-from labs.wire.addresses import wire
+from labs.wire import linkerd
 from labs.wire.kube_api import KubeApi, Object
 
 NAMESPACE = "linkerd-multicluster"
-LINKS = "multicluster.linkerd.io/v1alpha3/links"
 ACCOUNT = "linkerd-service-mirror-remote-access-default"
 ADMIN_PORT = 9999
 
@@ -87,9 +87,9 @@ def remote_kubeconfig(options: LinkOptions, token: str, cluster: dict[str, Any])
 def secrets(cluster: str, kubeconfig: str) -> list[Manifest]:
     """The credentials for the service mirror, and again for the destination controller with what it must know besides."""
     data = {"kubeconfig": base64.b64encode(kubeconfig.encode()).decode()}
-    domains = {f"multicluster.linkerd.io/{domain}": "cluster.local" for domain in ("cluster-domain", "trust-domain")}
-    labels = {"multicluster.linkerd.io/cluster-name": cluster}
-    base = {"apiVersion": "v1", "kind": "Secret", "type": "mirror.linkerd.io/remote-kubeconfig", "data": data}
+    domains = {linkerd.CREDENTIALS_CLUSTER_DOMAIN: "cluster.local", linkerd.CREDENTIALS_TRUST_DOMAIN: linkerd.TRUST_DOMAIN}
+    labels = {linkerd.CREDENTIALS_CLUSTER: cluster}
+    base = {"apiVersion": "v1", "kind": "Secret", "type": linkerd.CREDENTIALS_TYPE, "data": data}
     name = f"cluster-credentials-{cluster}"
     return [
         base | {"metadata": {"name": name, "namespace": NAMESPACE}},
@@ -102,22 +102,22 @@ def link(options: LinkOptions, gateway: Object, addresses: str) -> Manifest:
     notes = gateway["metadata"].get("annotations", {})
     ports = {row["name"]: row["port"] for row in gateway["spec"]["ports"]}
     return {
-        "apiVersion": "multicluster.linkerd.io/v1alpha3",
+        "apiVersion": linkerd.LINK_VERSION,
         "kind": "Link",
-        "metadata": {"name": options.cluster, "namespace": NAMESPACE, "annotations": {"linkerd.io/created-by": CREATED_BY}},
+        "metadata": {"name": options.cluster, "namespace": NAMESPACE, "annotations": {linkerd.CREATED_BY: CREATED_BY}},
         "spec": {
             "clusterCredentialsSecret": f"cluster-credentials-{options.cluster}",
-            "federatedServiceSelector": {"matchLabels": {"mirror.linkerd.io/federated": "member"}},
+            "federatedServiceSelector": {"matchLabels": {linkerd.FEDERATED: "member"}},
             "gatewayAddress": addresses,
-            "gatewayIdentity": notes["mirror.linkerd.io/gateway-identity"],
+            "gatewayIdentity": notes[linkerd.GATEWAY_IDENTITY],
             "gatewayPort": str(options.gateway_port or ports["mc-gateway"]),
             "probeSpec": {
-                "path": notes["mirror.linkerd.io/probe-path"],
-                "period": f"{notes['mirror.linkerd.io/probe-period']}s",
+                "path": notes[linkerd.GATEWAY_PROBE_PATH],
+                "period": f"{notes[linkerd.GATEWAY_PROBE_PERIOD]}s",
                 "port": str(ports["mc-probe"]),
             },
-            "remoteDiscoverySelector": {"matchLabels": {"mirror.linkerd.io/exported": "remote-discovery"}},
-            "selector": {"matchLabels": {"mirror.linkerd.io/exported": "true"}},
+            "remoteDiscoverySelector": {"matchLabels": {linkerd.EXPORTED: "remote-discovery"}},
+            "selector": {"matchLabels": {linkerd.EXPORTED: "true"}},
             "targetClusterDomain": "cluster.local",
             "targetClusterLinkerdNamespace": "linkerd",
             "targetClusterName": options.cluster,
@@ -143,7 +143,7 @@ async def gateways(api: KubeApi) -> list[GatewayState]:
 
 
 async def _state(pod: Object) -> GatewayState:
-    cluster = pod["metadata"]["labels"]["mirror.linkerd.io/cluster-name"]
+    cluster = pod["metadata"]["labels"][linkerd.MIRROR_CLUSTER]
     found = await pod_metrics(pod, ADMIN_PORT)
     alive = found.get("gateway_alive", 0) == 1
     latency = found.get("gateway_latency") if alive else None
@@ -161,7 +161,7 @@ async def pod_metrics(pod: Object, port: int) -> dict[str, float]:
 
 async def scrape(pod: Object, port: int) -> str:
     """A pod's ``/metrics``, asked at the loopback address that stands for the pod (a real Linkerd forwards a port)."""
-    url = f"http://{wire(pod['status']['podIP'])}:{port}/metrics"
+    url = f"http://{plan.network().dial(pod['status']['podIP'])}:{port}/metrics"
     timeout = aiohttp.ClientTimeout(total=5)
     async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:
         response.raise_for_status()

@@ -13,6 +13,7 @@ import yaml
 
 from labs import config
 from labs.errors import UsageError
+from labs.wire import linkerd
 
 FOLDER = config.CLUSTERS / "embedded" / "linkerd-standin"
 IMAGE = "boring-ops-lab/mesh-standin:dev"
@@ -77,7 +78,7 @@ def render(template: str, values: dict[str, Any], **context: Any) -> list[Manife
     """The manifests of a template in ``clusters/embedded/linkerd-standin``."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
     text = environment.from_string((FOLDER / template).read_text()).render(
-        values=values, image=IMAGE, version=VERSION, created_by=CREATED_BY, created={"linkerd.io/created-by": CREATED_BY},
+        values=values, image=IMAGE, version=VERSION, created_by=CREATED_BY, created={linkerd.CREATED_BY: CREATED_BY},
         hardened=HARDENED, **context,
     )  # fmt: skip
     return [manifest for manifest in yaml.safe_load_all(text) if manifest]
@@ -101,7 +102,7 @@ def control_plane(values: dict[str, Any], trust_anchors: str, issuer_certificate
     return render(
         "control-plane.yaml.j2",
         values,
-        labels={"linkerd.io/control-plane-ns": "linkerd", "app.kubernetes.io/part-of": "boring-ops-lab"},
+        labels={linkerd.CONTROL_PLANE_NS: "linkerd", "app.kubernetes.io/part-of": "boring-ops-lab"},
         components=yaml.safe_load((FOLDER / "components.yaml").read_text()),
         stored_values=yaml.safe_dump(stored, sort_keys=False),
         trust_anchors=trust_anchors,
@@ -115,7 +116,7 @@ def multicluster(values: dict[str, Any]) -> list[Manifest]:
     return render(
         "multicluster.yaml.j2",
         values,
-        labels={"linkerd.io/extension": "multicluster", "app.kubernetes.io/part-of": "boring-ops-lab"},
+        labels={linkerd.EXTENSION: "multicluster", "app.kubernetes.io/part-of": "boring-ops-lab"},
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
+from labs.embedded import plan
 from labs.errors import LabError
 from labs.mesh.linkerd_cli.cluster import find
-from labs.wire.addresses import wire
 from labs.wire.kube_api import KubeApi
 
 NAMESPACE, SERVICE = "monitoring", "prometheus"
@@ -22,7 +22,7 @@ Group = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Prometheus:
-    """One cluster's Prometheus, reached where its Service listens on the loopback."""
+    """One cluster's Prometheus, reached where its Service is published on this machine."""
 
     url: str
 
@@ -34,7 +34,8 @@ class Prometheus:
             raise LabError(
                 f"no Service {SERVICE} in the namespace {NAMESPACE}", fix="kubectl apply -k clusters/manifests/prometheus"
             )
-        return cls(f"http://{wire(service['spec']['clusterIP'])}:{service['spec']['ports'][0]['port']}")
+        host, port = plan.network().published(service["spec"]["clusterIP"], service["spec"]["ports"][0]["port"])
+        return cls(f"http://{host}:{port}")
 
     async def query(self, promql: str) -> list[dict[str, Any]]:
         """The instant vector of a query: rows with ``metric`` (labels) and ``value`` (time, text).

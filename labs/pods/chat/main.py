@@ -12,7 +12,7 @@ import sys
 import aiohttp
 from aiohttp import web
 
-from labs.pods.chat.server import Chat
+from labs.pods.chat.server import ChatApi
 from labs.pods.chat.upstream import ModelServer
 from labs.wire.env_proxy import env_proxy
 
@@ -40,7 +40,7 @@ async def serve(args: argparse.Namespace) -> None:
     # HTTP_PROXY in a pod is the mesh's proxy. No limit on connections: queueing is the model server's business.
     proxy, connector = env_proxy(args.model_url), aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, proxy=proxy, timeout=timeout) as http:
-        app = Chat(ModelServer(http, args.model_url.rstrip("/"), args.model)).application()
+        app = ChatApi(ModelServer(http, args.model_url.rstrip("/"), args.model)).application()
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=DRAIN_SECONDS)
         await runner.setup()
         await web.TCPSite(runner, os.environ.get("BIND_ADDRESS", "0.0.0.0"), args.port).start()

@@ -1,4 +1,4 @@
-"""Which container holds which card, from the kubelet's pod-resources API: the labels of the metrics."""
+"""Which container holds which GPU, from the kubelet's pod-resources API: the labels of the metrics."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TIMEOUT = 0.5
 
 @dataclass(frozen=True)
 class Holder:
-    """The container a device is allocated to; ``replica`` is the number of a shared card's replica, else empty."""
+    """The container a device is allocated to; ``replica`` is the number of a shared GPU's replica, else empty."""
 
     pod: str
     namespace: str
@@ -35,11 +35,11 @@ class Holder:
 
 
 Holding = Mapping[str, Sequence[Holder]]
-"""Holders by the UUID of a card or MIG instance: several where it is shared."""
+"""Holders by the UUID of a GPU or MIG instance: several where it is shared."""
 
 
 class Holders(Protocol):
-    """Finds the holders of each card."""
+    """Finds the holders of each GPU."""
 
     async def current(self) -> Holding: ...
 
@@ -58,7 +58,7 @@ def holders_in(listing: pb.ListPodResourcesResponse) -> dict[str, list[Holder]]:
 
 
 class PodResources:
-    """The kubelet's answer from ``socket``, asked for at most once a second. Without one there are no labels, but metrics."""
+    """The kubelet's answer from ``socket``, asked for at most once a second. Without a socket the metrics have no such labels."""
 
     def __init__(self, socket: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._channel = grpc.aio.insecure_channel(f"unix:{short(socket)}", options=CHANNEL)

@@ -1,4 +1,4 @@
-"""The commands a person (or ``kubectl exec``) gives the running simulator, over its work socket."""
+"""Commands for the running simulator, over its work socket: typed by hand or through ``kubectl exec``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from labs.pods.gpu_simulator import smi
 from labs.pods.gpu_simulator.faults import UnknownFault, fault_of
-from labs.pods.gpu_simulator.smi_query import UnknownField
 from labs.wire.sockets import short
 
 TIMEOUT = 10.0
@@ -47,9 +45,6 @@ async def run(args: argparse.Namespace) -> int:
     except (Refused, UnknownFault) as error:
         print(error, file=sys.stderr)
         return 1
-    except UnknownField as error:
-        print(error, file=sys.stderr)
-        return 2
     except (aiohttp.ClientError, OSError) as error:
         print(f"no GPU simulator answers on {args.socket}: {error}", file=sys.stderr)
         return 1
@@ -80,7 +75,7 @@ async def _fault(args: argparse.Namespace) -> str:
     if args.action == "list":
         return json.dumps(await _faults(args), indent=2)
     if args.gpu is None and not fault_of(args.fault).node:
-        raise Refused(f"{args.fault} is a fault of one card: say which with --gpu")
+        raise Refused(f"{args.fault} is a fault of one GPU: say which with --gpu")
     method = "PUT" if args.action == "inject" else "DELETE"
     gpu = await call(args.socket, method, f"/v1/gpus/{args.gpu or 0}/faults/{args.fault}")
     return json.dumps(gpu, indent=2)
@@ -95,12 +90,8 @@ async def _faults(args: argparse.Namespace) -> dict[str, Any]:
     return {"known": await call(args.socket, "GET", "/v1/faults"), "gpus": active}
 
 
-async def _smi(args: argparse.Namespace) -> str:
-    return smi.answer(args, await call(args.socket, "GET", "/v1/gpus"))
-
-
 async def _show(args: argparse.Namespace) -> str:
     return json.dumps(await call(args.socket, "GET", f"/v1/gpus/{args.gpu}"), indent=2)
 
 
-COMMANDS = {"list": _list, "show": _show, "fault": _fault, "smi": _smi}
+COMMANDS = {"list": _list, "show": _show, "fault": _fault}

@@ -1,4 +1,4 @@
-"""A card as the work socket shows it: what ``ctl`` and ``nvidia-smi`` print comes from here."""
+"""A GPU as the work socket shows it: what ``ctl`` and ``nvidia-smi`` print comes from here."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from labs.pods.gpu_simulator import exporter
 from labs.pods.gpu_simulator.device import Gpu
-from labs.pods.gpu_simulator.part import Part
+from labs.pods.gpu_simulator.part import GpuProcess, Part
 
 
 def describe(gpu: Gpu) -> dict[str, Any]:
-    """A card as ``GET /v1/gpus`` shows it. Units are in the names."""
+    """A GPU as ``GET /v1/gpus`` shows it. Units are in the names."""
     reading = gpu.read()
     usable = sum(part.usable_bytes for part in gpu.parts)
     return {
@@ -43,16 +43,17 @@ def describe(gpu: Gpu) -> dict[str, Any]:
         "sm_clock_max_mhz": gpu.profile.sm_clock_max_mhz,
         "memory_clock_mhz": gpu.profile.memory_clock_mhz,
         "compute_capability": gpu.profile.compute_capability,
+        "nvlinks": gpu.profile.nvlinks,
         "pace": round(gpu.pace, 3),
         "clock_events": hex(reading.events),
         "pods": gpu.pods,
-        "processes": [_process(part, pod, size) for part in gpu.parts for pod, size in part.processes],
+        "processes": [_process(part, process) for part in gpu.parts for process in part.processes],
         "parts": [_part(part) for part in gpu.parts if part.instance],
     }
 
 
-def _process(part: Part, pod: str, size: int) -> dict[str, Any]:
-    return {"uuid": part.uuid, "pod": pod, "memory_bytes": size}
+def _process(part: Part, process: GpuProcess) -> dict[str, Any]:
+    return {"uuid": part.uuid, "pod": process.pod, "pid": process.pid, "memory_bytes": process.memory_bytes}
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One simulated card: work in, utilisation, memory, power, temperature and clocks out; and back, the pace that heat allows."""
+"""One simulated GPU: work in, utilisation, memory, power, temperature and clocks out; and back, the pace that heat allows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from labs.pods.gpu_simulator.faults import Fault, Programs
 from labs.pods.gpu_simulator.part import STEP, Part, samples, whole
 from labs.pods.gpu_simulator.physics import Activity, ClockEvent
 from labs.pods.gpu_simulator.profile import Profile
-from labs.wire.gpu_work import Answer, CardState, Work
+from labs.wire.gpu_work import GpuState, Work, WorkAnswer
 
 SPREAD = 0.03
-"""Relative spread of the thermal resistance between cards of one kind, from the seed."""
+"""Relative spread of the thermal resistance between GPUs of one kind, from the seed."""
 HUNG = Activity(busy=1.0)
-"""What the sensors of a card see whose kernel spins for ever: always busy, no memory traffic, no arithmetic."""
+"""What the sensors see while a kernel spins and never ends: always busy, no memory traffic, no arithmetic."""
 LEAK_SECONDS = 60.0
-"""How long a leak takes to fill an empty card."""
+"""How long a leak takes to fill an empty GPU."""
 
 XID_WINDOW = 300.0
 """Seconds; dcgm-exporter's default."""
@@ -28,7 +28,7 @@ XID_WINDOW = 300.0
 
 @dataclass(frozen=True)
 class Reading:
-    """What a card shows: averages over the last second for activity and power, the present for everything else."""
+    """What a GPU shows: averages over the last second for activity and power, the present for everything else."""
 
     activity: Activity
     memory_used_bytes: int
@@ -44,9 +44,9 @@ class Reading:
 
 
 class Gpu:
-    """Card ``index`` of a node. Time is what ``step`` was called with: equal calls give equal states.
+    """GPU ``index`` of a node. Time is what ``step`` was called with: equal calls give equal states.
 
-    ``parts`` are its MIG instances; without any the card is one part. ``step`` is the length of a time step in seconds.
+    ``parts`` are its MIG instances; without any the GPU is one part. ``step`` is the length of a time step in seconds.
     """
 
     def __init__(self, profile: Profile, index: int, uuid: str, parts: Sequence[Part] = (), step: float = STEP) -> None:
@@ -70,12 +70,12 @@ class Gpu:
 
     def has(self, effect: Callable[[Fault], object]) -> bool:
         """Whether a fault in force has this effect."""
-        # Nearly always there is none, and a scrape asks for each of thousands of cards.
+        # Nearly always no fault is in force, and a scrape asks for each of thousands of GPUs.
         return bool(self.faults) and any(effect(fault) for fault in self.faults.values())
 
     @property
     def lost(self) -> bool:
-        """Whether the card has fallen off the bus."""
+        """Whether the GPU has fallen off the bus."""
         return self.has(lambda fault: fault.off_the_bus)
 
     @property
@@ -84,21 +84,21 @@ class Gpu:
         return self.has(lambda fault: fault.blind)
 
     @property
-    def state(self) -> CardState:
-        """What a new program meets on this card."""
+    def state(self) -> GpuState:
+        """What a new program meets on this GPU."""
         for programs, state in (
-            (Programs.REFUSED, CardState.LOST), (Programs.NEW_REFUSED, CardState.FAILED), (Programs.HUNG, CardState.HUNG)
+            (Programs.REFUSED, GpuState.LOST), (Programs.NEW_REFUSED, GpuState.FAILED), (Programs.HUNG, GpuState.HUNG)
         ):  # fmt: skip
             if self._error(programs) is not None:
                 return state
-        return CardState.OK
+        return GpuState.OK
 
     def _error(self, programs: Programs) -> str | None:
         return next((fault.error for fault in self.faults.values() if fault.programs is programs), None)
 
     @property
     def pods(self) -> list[str]:
-        """Pods that use the card now."""
+        """Pods that use the GPU now."""
         return sorted({pod for part in self.parts for pod in part.pods})
 
     @property
@@ -111,7 +111,7 @@ class Gpu:
         return self.profile.power_min_limit_w if self.has(lambda fault: fault.power_capped) else self.profile.power_limit_w
 
     def equilibrium_c(self, watts: float) -> float:
-        """Where this card's temperature settles at constant power under its present cooling."""
+        """Where this GPU's temperature settles at constant power under its present cooling."""
         return physics.equilibrium_c(self.inlet_c, self._resistance, watts)
 
     def inject(self, fault: Fault) -> None:
@@ -128,7 +128,7 @@ class Gpu:
                 part.kill(fault.error)
 
     def heal(self, fault: Fault) -> None:
-        """End ``fault``: the cause was removed, the card reset or, where that cannot help, replaced."""
+        """End ``fault``: the cause was removed, the GPU reset or, where that cannot help, replaced."""
         if not self.faults.pop(fault.name, None):
             return
         if fault.xid == self.xid:
@@ -144,19 +144,19 @@ class Gpu:
         self._xid_log = [(time, xid) for time, xid in self._xid_log if self.time - time <= XID_WINDOW]
         return Counter(xid for _, xid in self._xid_log)
 
-    def report(self, work: Work, part: Part | None = None) -> Answer:
-        """Take what a program did on ``part`` (else on the whole card) and tell it how it may go on."""
+    def report(self, work: Work, part: Part | None = None) -> WorkAnswer:
+        """Take what a program did on ``part`` (else on the whole GPU) and tell it how it may go on."""
         part = part or self.parts[0]
         if (error := self._error(Programs.REFUSED)) is not None:
-            return part.refusal(CardState.LOST, error)
+            return part.refuse(GpuState.LOST, error)
         error = self._error(Programs.NEW_REFUSED)
         if error is not None and (work.pod, work.context) not in part.clients:
-            return part.refusal(CardState.FAILED, error)
+            return part.refuse(GpuState.FAILED, error)
         return part.report(work, self.time, self.pace)
 
     @property
     def pace(self) -> float:
-        """The share of full speed the clocks allow now, 0 to 1. Work may go on at this pace also when the card idles."""
+        """The share of full speed the clocks allow now, 0 to 1. Work may go on at this pace also when the GPU idles."""
         return self.ratio if self._error(Programs.REFUSED) is None and self._error(Programs.HUNG) is None else 0.0
 
     @property
@@ -177,7 +177,7 @@ class Gpu:
         self.power_w = self._work(seconds)
         self.temperature_c = physics.warm(self.temperature_c, self.equilibrium_c(self.power_w), self.profile, seconds)
         self._powers.append(self.power_w)
-        # A card keeps its clocks between two requests: it idles only when a whole sample period had no work.
+        # A GPU keeps its clocks between two requests: it idles only when a whole sample period had no work.
         worked = any(part.worked for part in self.parts)
         self.events = events if worked else events | ClockEvent.GPU_IDLE
         self._count(seconds)
@@ -197,7 +197,7 @@ class Gpu:
             cap = self._at_step(physics.power_cap_ratio(self.profile, wanted, self.power_limit_w))
             if cap >= ratio:
                 return ratio
-            ratio = cap  # at lower clocks the same work keeps the card busy for longer: look again
+            ratio = cap  # at lower clocks the same work keeps the GPU busy for longer: look again
 
     def _work(self, seconds: float) -> float:
         """Do what fits into ``seconds``; the watts that takes."""
@@ -220,7 +220,7 @@ class Gpu:
         return physics.clock_mhz(self.profile, ratio) / self.profile.sm_clock_max_mhz
 
     def read(self) -> Reading:
-        """What the card shows now."""
+        """What the GPU shows now."""
         mean = whole(self.parts, [part.mean for part in self.parts])
         idle = ClockEvent.GPU_IDLE in self.events
         top = physics.clock_mhz(self.profile, self.ratio)

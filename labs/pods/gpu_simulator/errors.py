@@ -1,4 +1,4 @@
-"""What a card counts of its own errors, as NVML and DCGM name it."""
+"""What a GPU counts of its own errors, as NVML and DCGM name it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ErrorCounts:
         return replace(self, **found, dbe_aggregate=self.dbe_aggregate + more.get("dbe", 0))
 
     def after_reset(self) -> ErrorCounts:
-        """A reset remaps the rows that wait and begins the volatile counts anew; what is written into the card stays.
+        """A reset remaps the rows that wait and begins the volatile counts anew; what is written into the GPU stays.
 
-        A card whose row could not be remapped was replaced: the new one has no errors.
+        A GPU whose row could not be remapped was replaced: the new one has no errors.
         """
         if self.remap_failure:
             return ErrorCounts()

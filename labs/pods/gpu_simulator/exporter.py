@@ -1,4 +1,4 @@
-"""The metrics page: dcgm-exporter's names, types, units and labels over the simulated cards."""
+"""The metrics page: dcgm-exporter's names, types, units and labels over the simulated GPUs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = tuple[View, Sequence[str]]
 
 
 def pci_bus_id(gpu: Gpu) -> str:
-    """Where the card sits: a made-up but stable address."""
+    """Where the GPU sits: a made-up but stable address."""
     return f"00000000:{7 + 8 * gpu.index:02X}:00.0"
 
 
@@ -44,19 +44,19 @@ def _held(labels: str, holder: Holder, shared: bool) -> str:
 
 def _label_sets(gpu: Gpu, part: Part, node: str, holders: Sequence[Holder], shared: bool) -> list[str]:
     labels = _labels(gpu, part, node)
-    # Without KUBERNETES_VIRTUAL_GPUS dcgm-exporter gives a shared card to one of its pods: the others are not to be seen.
+    # Without KUBERNETES_VIRTUAL_GPUS dcgm-exporter gives a shared GPU to one of its pods: the others are not to be seen.
     shown = holders if shared else holders[-1:]
     return [_held(labels, holder, shared) for holder in shown] or [labels]
 
 
 def render(fleet: Fleet, holders: Holding, shared: bool = False) -> str:
-    """The page in Prometheus' text format; with ``shared`` a card that pods share has a series for each."""
+    """The page in Prometheus' text format; with ``shared`` a GPU that pods share has a series for each."""
     fleet.advance()
     return "".join(families(rows_of(fleet, holders, shared)))
 
 
 def rows_of(fleet: Fleet, holders: Holding, shared: bool = False) -> list[Row]:
-    """What is to be shown of each part of each card now."""
+    """What is to be shown of each part of each GPU now."""
     rows: list[Row] = []
     for gpu in fleet.gpus:
         reading, blind = gpu.read(), gpu.blind
@@ -117,7 +117,7 @@ def _health(rows: Iterable[Row]) -> list[str]:
 
 
 def health(gpu: Gpu) -> dict[str, int]:
-    """DCGM's verdict on a card by health watch."""
+    """DCGM's verdict on a GPU by health watch."""
     errors = gpu.errors
     found = {
         "PCIE": FAIL if gpu.lost else PASS,

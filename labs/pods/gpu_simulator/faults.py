@@ -1,4 +1,4 @@
-"""Faults a simulated card can have. Each is data: the device model, the plugin and the exporter know what its fields mean.
+"""Faults a simulated GPU can have. Each is data: the device model, the plugin and the exporter know what its fields mean.
 
 What each plane shows, and the sources: docs/gpu-model.md.
 """
@@ -18,7 +18,7 @@ class UnknownFault(LookupError):
 
 
 class Programs(Enum):
-    """What a program on the card meets."""
+    """What a program on the GPU meets."""
 
     UNHARMED = "nothing"
     KILLED = "contexts that are there when it begins die; new ones work"
@@ -31,8 +31,8 @@ class Programs(Enum):
 class Fault:
     """``xid`` is the error the driver logs (0: none).
 
-    ``error`` is CUDA's text for the programs it hits, ``errors`` what it adds to the card's counters. ``node`` says that it takes
-    all cards of the node; ``lasting`` that it is in the card, the driver or the room: a new simulator process still finds it.
+    ``error`` is CUDA's text for the programs it hits, ``errors`` what it adds to the GPU's counters. ``node`` says that it takes
+    all GPUs of the node; ``lasting`` that it is in the GPU, the driver or the room: a new simulator process still finds it.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Fault:
     errors: Mapping[str, int] = field(default_factory=dict)
     off_the_bus: bool = False
     blind: bool = False
-    """The card's sensors cannot be read."""
+    """The GPU's sensors cannot be read."""
     cooling_lost: bool = False
     power_capped: bool = False
     power_brake: bool = False
@@ -62,9 +62,9 @@ FAULTS = {
     fault.name: fault
     for fault in (
         Fault(
-            "overheat", "cooling lost: the card heats up past its slowdown temperature and lowers its clocks", cooling_lost=True
+            "overheat", "cooling lost: the GPU heats up past its slowdown temperature and lowers its clocks", cooling_lost=True
         ),
-        Fault("power-cap", "power limit lowered to the least the card takes: clocks fall under load", power_capped=True),
+        Fault("power-cap", "power limit lowered to the least the GPU takes: clocks fall under load", power_capped=True),
         Fault("power-brake", "the power supply's brake signal: the hardware cuts the clocks at once", power_brake=True),
         Fault(
             "xid13", "graphics engine exception, an application's error", 13, Programs.KILLED,
@@ -80,29 +80,29 @@ FAULTS = {
         ),
         Fault("xid48", "uncorrectable (double-bit) ECC error", 48, Programs.KILLED, ECC, {"dbe": 1, "remap_pending": 1}),
         Fault("xid63", "a memory row is remapped at the next reset", 63, errors={"rows_uncorrectable": 1, "remap_pending": 1}),
-        Fault("xid64", "a memory row could not be remapped: replace the card", 64, errors={"dbe": 1, "remap_failure": 1}),
+        Fault("xid64", "a memory row could not be remapped: replace the GPU", 64, errors={"dbe": 1, "remap_failure": 1}),
         Fault("xid74", "NVLink error", 74, errors={"nvlink_errors": 1}),
         Fault(
-            "xid79", "fallen off the bus: every use of the card fails, its metrics vanish, it turns Unhealthy", 79,
+            "xid79", "fallen off the bus: every use of the GPU fails, its metrics vanish, it turns Unhealthy", 79,
             Programs.REFUSED, "CUDA error: unknown error: the GPU is lost", off_the_bus=True, blind=True,
         ),
         Fault("xid94", "contained ECC error: the application that met it dies, the others go on", 94, Programs.KILLED, ECC, ROW),
-        Fault("xid95", "uncontained ECC error: nothing works until the card is reset", 95, Programs.REFUSED, ECC, ROW),
+        Fault("xid95", "uncontained ECC error: nothing works until the GPU is reset", 95, Programs.REFUSED, ECC, ROW),
         Fault(
-            "xid119", "the card's own processor (GSP) does not answer: calls fail and sensors cannot be read", 119,
+            "xid119", "the GPU's own processor (GSP) does not answer: calls fail and sensors cannot be read", 119,
             Programs.REFUSED, "CUDA error: unknown error: GSP RPC timeout", blind=True,
         ),
-        Fault("memory-leak", "a process outside Kubernetes takes more and more of the card's memory", leaks=True),
+        Fault("memory-leak", "a process outside Kubernetes takes more and more of the GPU's memory", leaks=True),
         Fault(
             "hang", "a kernel that never ends: full utilisation at nearly idle power, no tokens, no error", programs=Programs.HUNG
         ),
         Fault(
-            "driver-mismatch", "library and driver versions differ: no new program and no monitor can use the node's cards",
+            "driver-mismatch", "library and driver versions differ: no new program and no monitor can use the node's GPUs",
             programs=Programs.NEW_REFUSED,
             error="CUDA error: system has unsupported display driver / cuda driver combination",
             driver_mismatch=True, plugin_down=True, node=True,
         ),
-        Fault("plugin-crash", "the device plugin is gone; the cards work", plugin_down=True, node=True, lasting=False),
+        Fault("plugin-crash", "the device plugin is gone; the GPUs work", plugin_down=True, node=True, lasting=False),
         Fault("allocate-error", "the device plugin refuses each Allocate", allocate_fails=True, node=True, lasting=False),
     )
 }  # fmt: skip
@@ -112,7 +112,7 @@ def fault_of(name: str) -> Fault:
     """The fault called ``name``.
 
     Raises:
-        UnknownFault: there is none.
+        UnknownFault: no fault has that name.
     """
     if name not in FAULTS:
         raise UnknownFault(f"no fault named {name!r}; there are: {', '.join(FAULTS)}")

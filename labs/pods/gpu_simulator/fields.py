@@ -1,4 +1,4 @@
-"""The DCGM fields of a simulated card: dcgm-exporter's default set, its profiling fields, and the health counters it can add."""
+"""The DCGM fields of a simulated GPU: dcgm-exporter's default set, its profiling fields, and the health counters it can add."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOKEN_BYTES = 4
 
 @dataclass(frozen=True)
 class View:
-    """What one series is about: a card, the part of it, and what both show."""
+    """What one series is about: a GPU, the part of it, and what both show."""
 
     gpu: Gpu
     part: Part
@@ -27,9 +27,9 @@ class View:
 
 @dataclass(frozen=True)
 class Field:
-    """One DCGM field: how it is read, or None where a card does not have it.
+    """One DCGM field: how it is read, or None where a GPU does not have it.
 
-    ``whole`` fields have no value on a MIG instance; ``log`` fields come from the driver's log and outlive the card's sensors.
+    ``whole`` fields have no value on a MIG instance; ``log`` fields come from the driver's log and outlive the GPU's sensors.
     """
 
     name: str
@@ -54,7 +54,7 @@ def _memory_temperature(view: View) -> float | None:
 
 
 def _nvlink(view: View) -> float | None:
-    return view.gpu.errors.nvlink_errors if view.gpu.profile.nvlink else None
+    return view.gpu.errors.nvlink_errors if view.gpu.profile.nvlinks else None
 
 
 FIELDS = (
@@ -91,10 +91,10 @@ FIELDS = (
     gauge("DEV_FB_RESERVED", "Memory the driver keeps, in MiB.", lambda v: v.part.profile.reserved_bytes // MIB),
     counter("DEV_ECC_SBE_VOL_TOTAL", "Single-bit errors since the last reset.", lambda v: 0),
     counter("DEV_ECC_DBE_VOL_TOTAL", "Double-bit errors since the last reset.", lambda v: v.gpu.errors.dbe),
-    counter("DEV_ECC_SBE_AGG_TOTAL", "Single-bit errors in the card's life.", lambda v: 0),
-    counter("DEV_ECC_DBE_AGG_TOTAL", "Double-bit errors in the card's life.", lambda v: v.gpu.errors.dbe_aggregate),
+    counter("DEV_ECC_SBE_AGG_TOTAL", "Single-bit errors in the GPU's life.", lambda v: 0),
+    counter("DEV_ECC_DBE_AGG_TOTAL", "Double-bit errors in the GPU's life.", lambda v: v.gpu.errors.dbe_aggregate),
     counter("DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL", "NVLink errors that needed a recovery.", _nvlink),
-    counter("DEV_NVLINK_BANDWIDTH_TOTAL", "NVLink traffic over all lanes.", lambda v: 0 if v.gpu.profile.nvlink else None),
+    counter("DEV_NVLINK_BANDWIDTH_TOTAL", "NVLink traffic over all lanes.", lambda v: 0 if v.gpu.profile.nvlinks else None),
     gauge("DEV_VGPU_LICENSE_STATUS", "1 if a vGPU license is in use.", lambda v: 0),
     counter(
         "DEV_UNCORRECTABLE_REMAPPED_ROWS", "Rows remapped after uncorrectable errors.", lambda v: v.gpu.errors.rows_uncorrectable

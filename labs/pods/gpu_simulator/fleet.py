@@ -1,4 +1,4 @@
-"""All cards of one node under one clock."""
+"""All GPUs of one node under one clock."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ MAX_STEPS = 600
 
 
 class UnknownGpu(LookupError):
-    """No card of this node has that UUID or index."""
+    """No GPU of this node has that UUID or index."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 def gpu_uuid(node: str, index: int) -> str:
-    """The same UUID whenever card ``index`` of ``node`` is simulated."""
+    """The same UUID whenever GPU ``index`` of ``node`` is simulated."""
     return f"GPU-{uuid.uuid5(NAMESPACE, f'{node}/{index}')}"
 
 
 class Fleet:
-    """The cards of ``node``. Call ``advance`` before looking at one: time passes only there, in whole steps (100 ms).
+    """The GPUs of ``node``. Call ``advance`` before looking at one: time passes only there, in whole steps (100 ms).
     ``on_change`` is called after each change of a fault."""
 
     def __init__(self, node: str, gpus: Sequence[Gpu], clock: Clock, step: float = STEP) -> None:
@@ -44,7 +44,7 @@ class Fleet:
 
     @classmethod
     def of(cls, node: str, profile: Profile, count: int, clock: Clock, layout: Layout | None = None) -> Fleet:
-        """``count`` cards of one kind, divided as ``layout`` says."""
+        """``count`` GPUs of one kind, divided as ``layout`` says."""
         names = [gpu_uuid(node, index) for index in range(count)]
         wanted = layout or {}
         return cls(
@@ -54,7 +54,7 @@ class Fleet:
         )
 
     def advance(self) -> None:
-        """Bring every card up to the clock."""
+        """Bring every GPU up to the clock."""
         steps = int((self._clock() - self._stepped) / self._step + 1e-6)
         self._stepped += steps * self._step
         for gpu in self.gpus:
@@ -63,14 +63,14 @@ class Fleet:
 
     @property
     def parts(self) -> list[tuple[Gpu, Part]]:
-        """Every part of every card."""
+        """Every part of every GPU."""
         return [(gpu, part) for gpu in self.gpus for part in gpu.parts]
 
     def find(self, name: str) -> Gpu:
-        """A card by UUID or index.
+        """A GPU by UUID or index.
 
         Raises:
-            UnknownGpu: there is no such card here.
+            UnknownGpu: this node has no such GPU.
         """
         for gpu in self.gpus:
             if name in (gpu.uuid, str(gpu.index)):
@@ -78,10 +78,10 @@ class Fleet:
         raise UnknownGpu(f"no GPU {name!r} on node {self.node}; there are: 0 to {len(self.gpus) - 1}, by index or UUID")
 
     def part(self, name: str) -> tuple[Gpu, Part]:
-        """What a program was given, by the UUID in its environment (or a card's index).
+        """What a program was given, by the UUID in its environment (or a GPU's index).
 
         Raises:
-            UnknownGpu: there is no such part here.
+            UnknownGpu: this node has no such part.
         """
         for gpu, part in self.parts:
             if name == part.uuid:
@@ -90,19 +90,19 @@ class Fleet:
         return gpu, gpu.parts[0]
 
     def inject(self, gpu: Gpu, fault: Fault) -> None:
-        """Begin ``fault`` on ``gpu``; one of the node's begins on all cards."""
-        self._change(lambda card: card.inject(fault), gpu, fault)
+        """Begin ``fault`` on ``gpu``; one of the node's begins on all GPUs."""
+        self._change(lambda one: one.inject(fault), gpu, fault)
 
     def heal(self, gpu: Gpu, fault: Fault) -> None:
-        self._change(lambda card: card.heal(fault), gpu, fault)
+        self._change(lambda one: one.heal(fault), gpu, fault)
 
     def _change(self, act: Callable[[Gpu], None], gpu: Gpu, fault: Fault) -> None:
         self.advance()
-        for card in self.gpus if fault.node else [gpu]:
-            act(card)
+        for one in self.gpus if fault.node else [gpu]:
+            act(one)
         for listener in self.on_change:
             listener()
 
     def has(self, effect: Callable[[Fault], object]) -> bool:
-        """Whether a fault in force on any card has this effect; for those of the node."""
+        """Whether a fault in force on any GPU has this effect; for those of the node."""
         return any(gpu.has(effect) for gpu in self.gpus)

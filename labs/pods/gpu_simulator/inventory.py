@@ -1,6 +1,6 @@
-"""Which cards this node has: its labels say so, since a DaemonSet has the same arguments on every node.
+"""Which GPUs this node has: its labels say so, since a DaemonSet has the same arguments on every node.
 
-And back: what is found out about the cards becomes labels, as GPU Feature Discovery writes them.
+And back: what is found out about the GPUs becomes labels, as GPU Feature Discovery writes them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNREACHABLE = (ApiError, aiohttp.ClientError, TimeoutError, OSError, KeyError)
 
 @dataclass(frozen=True)
 class Inventory:
-    """How many cards of which product, and the name of the settings file they are offered by."""
+    """How many GPUs of which product, and the name of the settings file they are offered by."""
 
     product: str
     count: int
@@ -58,7 +58,7 @@ async def read(node: str, fallback: Inventory) -> Inventory:
 
 
 def features(profile: Profile, count: int, settings: Settings, offers: list[Offer]) -> dict[str, str]:
-    """What GPU Feature Discovery writes about such cards.
+    """What GPU Feature Discovery writes about such GPUs.
 
     ``gpu.product`` and ``gpu.count`` stay as they are: here they say what to simulate. NVIDIA's adds ``-SHARED`` to a shared one.
     """
@@ -81,7 +81,7 @@ def features(profile: Profile, count: int, settings: Settings, offers: list[Offe
 
 
 async def label(node: str, labels: Mapping[str, str]) -> None:
-    """Set ``labels`` on ``node``; without the API server, or the right to, there are none and all else works."""
+    """Set ``labels`` on ``node``; without the API server, or the right to, the node has no labels and all else works."""
     try:
         async with KubeApi(in_cluster(), user_agent="gpu-simulator") as api:
             await api.patch("nodes", None, node, {"metadata": {"labels": dict(labels)}})

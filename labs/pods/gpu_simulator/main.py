@@ -1,4 +1,4 @@
-"""The GPU simulator's entry point: serve the node's cards, or talk to the simulator that does."""
+"""The GPU simulator's entry point: serve the node's GPUs, or talk to the simulator that does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from labs.pods.gpu_simulator import ctl, smi, sockets
+from labs.pods.gpu_simulator import ctl, smi_main, sockets
 from labs.pods.gpu_simulator.faults import FAULTS
 from labs.pods.gpu_simulator.mig import BadLayout
 from labs.pods.gpu_simulator.profile import UnknownProduct
@@ -18,7 +18,9 @@ from labs.pods.gpu_simulator.settings import BadSettings
 
 
 def main(argv: list[str]) -> int:
-    """Parse the command line and run; the exit code is 0, 1 (failed) or 2 (wrong usage)."""
+    """Parse the command line and run; the exit code is 0, 1 (failed) or 2 (wrong usage), for ``smi`` nvidia-smi's own."""
+    if argv[:1] == ["smi"]:
+        return smi_main.main(argv[1:])
     args = _parser().parse_args(argv)
     if args.program not in ("serve", "many"):
         return asyncio.run(ctl.run(args))
@@ -41,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     default = os.environ.get("GPU_SIMULATOR_SOCKET", sockets.WORK_SOCKET)
     parser.add_argument("--socket", default=default, help="the work socket (default: %(default)s)")
     programs = parser.add_subparsers(dest="program", required=True)
-    serve = programs.add_parser("serve", help="simulate this node's cards")
+    serve = programs.add_parser("serve", help="simulate this node's GPUs")
     serve.add_argument("--node", default=os.environ.get("NODE_NAME"), help="this node's name (default: $NODE_NAME)")
     serve.add_argument("--product", default="NVIDIA-A100-SXM4-80GB", help="where the node has no label nvidia.com/gpu.product")
     serve.add_argument("--count", type=int, default=4, help="where the node has no label nvidia.com/gpu.count")
@@ -49,17 +51,15 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--pod-resources", type=Path, default=Path("/var/lib/kubelet/pod-resources"))
     serve.add_argument("--state", type=Path, default=Path(sockets.STATE_FOLDER), help="a folder that outlives this process")
     serve.add_argument("--settings", type=Path, default=Path("/etc/gpu-simulator"), help="a folder of settings files")
-    _add_many(programs.add_parser("many", help="metrics of thousands of cards, without a process for each node"))
-    looking = programs.add_parser("smi", help="nvidia-smi for the cards this container sees")
-    looking.set_defaults(command="smi")
-    smi.add_arguments(looking)
-    _add_ctl(programs.add_parser("ctl", help="look at the cards, break and mend them"))
+    _add_many(programs.add_parser("many", help="metrics of thousands of GPUs, without a process for each node"))
+    programs.add_parser("smi", help="nvidia-smi for the GPUs this container sees; its options are nvidia-smi's")
+    _add_ctl(programs.add_parser("ctl", help="look at the GPUs, break and mend them"))
     return parser
 
 
 def _add_many(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--cards", type=int, default=8, help="of each node")
+    parser.add_argument("--gpus", type=int, default=8, help="of each node")
     parser.add_argument("--product", default="NVIDIA-H100-80GB-HBM3")
     parser.add_argument("--prefix", default="fleet", help="how the nodes' names begin")
     parser.add_argument("--port", type=int, default=9400)
@@ -69,10 +69,10 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
 
 def _add_ctl(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="all cards of this node")
+    listing = commands.add_parser("list", help="all GPUs of this node")
     listing.add_argument("--json", action="store_true")
-    commands.add_parser("show", help="one card, as JSON").add_argument("--gpu", required=True, help="index or UUID")
-    actions = commands.add_parser("fault", help="faults of a card").add_subparsers(dest="action", required=True)
+    commands.add_parser("show", help="one GPU, as JSON").add_argument("--gpu", required=True, help="index or UUID")
+    actions = commands.add_parser("fault", help="faults of a GPU").add_subparsers(dest="action", required=True)
     for name in ("inject", "heal"):
         action = actions.add_parser(name)
         action.add_argument("--gpu", help="index or UUID; not needed for a fault of the whole node")

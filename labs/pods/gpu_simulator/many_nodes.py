@@ -1,6 +1,6 @@
-"""Thousands of cards in one process: their metrics under a synthetic load, as Prometheus and PromQL meet them in a large fleet.
+"""Thousands of GPUs in one process: their metrics under a synthetic load, as Prometheus and PromQL meet them in a large fleet.
 
-The model is the one of every other card; only its time steps are long, since nobody waits for an answer of these.
+The model is that of every other GPU; only its time steps are long, since no program waits for these.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from labs.pods.gpu_simulator.work import decode_step_seconds
 from labs.wire.gpu_work import Work
 
 STEP = 5.0
-"""Seconds of a time step. A card's temperature is exact at any length, as long as the load holds for the step."""
+"""Seconds of a time step. A GPU's temperature is exact at any length, as long as the load holds for the step."""
 WEIGHTS, CACHE, BATCH = 16_000_000_000, 8_000_000_000, 16
 """An 8-billion-parameter model that decodes for sixteen."""
 PERIOD = 600.0
-"""Seconds between two peaks of a card's load."""
+"""Seconds between two peaks of a GPU's load."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """A card's utilisation over time: a wave around ``base``, both 0 to 1."""
+    """A GPU's utilisation over time: a wave around ``base``, both 0 to 1."""
 
     base: float
     swing: float
@@ -42,12 +42,12 @@ class Load:
 
 
 class ManyNodes:
-    """``nodes`` nodes called ``PREFIX-0000`` and on, each with ``cards`` cards of one kind. The same seed gives the same load."""
+    """``nodes`` nodes called ``PREFIX-0000`` and on, each with ``gpus`` GPUs of one kind. The same seed gives the same load."""
 
-    def __init__(self, prefix: str, nodes: int, cards: int, profile: Profile, clock: Clock, seed: int = 1) -> None:
+    def __init__(self, prefix: str, nodes: int, gpus: int, profile: Profile, clock: Clock, seed: int = 1) -> None:
         self.names = [f"{prefix}-{number:04}" for number in range(nodes)]
         self.fleets = [
-            Fleet(name, [Gpu(profile, index, gpu_uuid(name, index), step=STEP) for index in range(cards)], clock, STEP)
+            Fleet(name, [Gpu(profile, index, gpu_uuid(name, index), step=STEP) for index in range(gpus)], clock, STEP)
             for name in self.names
         ]
         self._token_seconds = decode_step_seconds(profile, Work(weights_bytes=WEIGHTS, kv_cache_bytes=CACHE), BATCH) / BATCH
@@ -68,7 +68,7 @@ class ManyNodes:
             await asyncio.sleep(max(0.0, started + number * STEP / len(self.fleets) - self._clock()))
 
     def advance(self, fleet: Fleet) -> None:
-        """Give one node's cards their work and let them do it."""
+        """Give one node's GPUs their work and let them do it."""
         now = self._clock()
         for gpu in fleet.gpus:
             tokens = round(self._loads[gpu.uuid].at(now) * STEP / self._token_seconds)
@@ -76,14 +76,14 @@ class ManyNodes:
         fleet.advance()
 
     async def page(self) -> AsyncIterator[bytes]:
-        """The metrics of all cards, one metric after the other."""
+        """The metrics of all GPUs, one metric after the other."""
         rows = [row for fleet in self.fleets for row in exporter.rows_of(fleet, {})]
         for family in exporter.families(rows):
             yield family.encode()
             await asyncio.sleep(0)
 
     def app(self) -> web.Application:
-        """``/metrics`` of all cards."""
+        """``/metrics`` of all GPUs."""
 
         async def metrics(request: web.Request) -> web.StreamResponse:
             response = web.StreamResponse(headers={"Content-Type": exporter.CONTENT_TYPE})

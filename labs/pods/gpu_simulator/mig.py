@@ -1,6 +1,6 @@
-"""Multi-Instance GPU: a card divided into instances, each with its own share of compute and memory.
+"""Multi-Instance GPU: a GPU divided into instances, each with its own share of compute and memory.
 
-Sizes and placement follow NVIDIA's "MIG User Guide": a card has 7 compute slices and 8 memory slices.
+Sizes and placement follow NVIDIA's "MIG User Guide": a GPU has 7 compute slices and 8 memory slices.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from labs.pods.gpu_simulator.profile import Profile
 COMPUTE_SLICES = 7
 MEMORY_SLICES = 8
 Layout = Mapping[int, Sequence[str]]
-"""Names of the instances' profiles by the card's index, such as ``{0: ["3g.40gb", "3g.40gb"]}``; other cards stay whole."""
+"""Names of the instances' profiles by the GPU's index, such as ``{0: ["3g.40gb", "3g.40gb"]}``; other GPUs stay whole."""
 
 
 class BadLayout(ValueError):
-    """The card cannot be divided so; the message says why."""
+    """The GPU cannot be divided so; the message says why."""
 
 
 def parts_of(profile: Profile, gpu_uuid: str, names: Iterable[str]) -> list[Part]:
-    """The instances called ``names`` of one card; none for an empty list, which leaves the card whole.
+    """The instances called ``names`` of one GPU; none for an empty list, which leaves the GPU whole.
 
     Raises:
-        BadLayout: the card has no such profile, or they do not fit beside each other.
+        BadLayout: the GPU has no such profile, or they do not fit beside each other.
     """
     names = list(names)
     for name in names:
         if name not in profile.mig:
-            known = ", ".join(profile.mig) or "none: this card has no MIG"
+            known = ", ".join(profile.mig) or "none: this GPU has no MIG"
             raise BadLayout(f"expected a MIG profile of {profile.product} ({known}); found {name!r}")
     compute, memory = sum(map(_compute, names)), sum(profile.mig[name] for name in names)
     if compute > COMPUTE_SLICES or memory > MEMORY_SLICES:

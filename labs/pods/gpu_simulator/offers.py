@@ -1,4 +1,4 @@
-"""What the node offers under which resource name: cards, replicas of shared cards, MIG instances."""
+"""What the node offers under which resource name: GPUs, replicas of shared GPUs, MIG instances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def uuid_of(device: str) -> str:
 
 @dataclass(frozen=True)
 class Offer:
-    """One resource: its devices' ids, in the order of the cards, and the card of each. ``shared`` devices are replicas."""
+    """One resource: its devices' ids, in the order of the GPUs, and the GPU of each. ``shared`` devices are replicas."""
 
     resource: str
     devices: dict[str, Gpu]
@@ -32,8 +32,8 @@ class Offer:
     def prefer(self, available: Iterable[str], must: list[str], size: int) -> list[str]:
         """Which ``size`` of the ``available`` devices to give away, those in ``must`` first.
 
-        Whole cards: the lowest index, so that a lab gives the same cards each time. Replicas: of the card that has most left, so
-        that a card is shared only when there is no free one.
+        Whole GPUs: the lowest index, so that a lab gives the same GPUs each time. Replicas: of the GPU that has most left, so
+        that a GPU is shared only when there is no free one.
         """
         free = [device for device in self.devices if device in set(available) and device not in must]
         if not self.shared:

@@ -1,4 +1,4 @@
-"""What programs are given of a card: the whole of it, or one MIG instance. It keeps their memory and their waiting work."""
+"""What programs are given of a GPU: the whole of it, or one MIG instance. It keeps their memory and their waiting work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from labs.pods.gpu_simulator.physics import Activity
 from labs.pods.gpu_simulator.profile import Profile
 from labs.pods.gpu_simulator.work import Demand, demand_of, token_rate
-from labs.wire.gpu_work import Answer, CardState, Work
+from labs.wire.gpu_work import GpuState, Work, WorkAnswer
 
 STEP = 0.1
 """Seconds of one time step."""
@@ -18,9 +18,9 @@ SAMPLE_PERIOD = 1.0
 SILENCE = 2.0
 """Seconds after which a client that reports no more counts as gone."""
 MAX_BACKLOG = 0.5
-"""Seconds of work that may wait for the card. A report that claims more than the card can do is cut here."""
+"""Seconds of work that may wait for the GPU. A report that claims more than the GPU can do is cut here."""
 CONTEXT_BYTES = 500_000_000
-"""Memory a CUDA context takes in each process that uses the card."""
+"""Memory a CUDA context takes in each process that uses the GPU."""
 SMOOTHING = 0.3
 """Weight of the newest report in a client's share of the time."""
 
@@ -29,10 +29,11 @@ Key = tuple[str, str]
 
 
 @dataclass
-class Client:
-    """A process on the card: what it holds, when it reported last, its share of the time, the error that killed it if one did."""
+class GpuProcess:
+    """A process on the GPU: what it holds, when it reported last, its share of the time, the error that killed it if one did."""
 
     pod: str
+    pid: int = 0
     memory_bytes: int = 0
     seen: float = 0.0
     busy: float = 0.0
@@ -43,7 +44,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Instance:
-    """A MIG instance: its profile's name, its id on the card, and its shares of the card's compute and memory, 0 to 1."""
+    """A MIG instance: its profile's name, its id on the GPU, and its shares of the GPU's compute and memory, 0 to 1."""
 
     profile: str
     id: int
@@ -57,14 +58,14 @@ def samples(step: float) -> int:
 
 
 class Part:
-    """``profile`` has the memory, bandwidth and arithmetic of this part alone; ``instance`` is None for a whole card. ``step`` is
+    """``profile`` has the memory, bandwidth and arithmetic of this part alone; ``instance`` is None for a whole GPU. ``step`` is
     the length of a time step in seconds."""
 
     def __init__(self, uuid: str, profile: Profile, instance: Instance | None = None, step: float = STEP) -> None:
         self.uuid = uuid
         self.profile = profile
         self.instance = instance
-        self.clients: dict[Key, Client] = {}
+        self.clients: dict[Key, GpuProcess] = {}
         self.leaked_bytes = 0
         self._pending = Demand()
         self._backlog = max(MAX_BACKLOG, step)
@@ -91,7 +92,7 @@ class Part:
 
     @property
     def loading_bytes_per_second(self) -> float:
-        """What comes over the bus into the card's memory while programs load their weights."""
+        """What comes over the bus into the GPU's memory while programs load their weights."""
         return sum(client.loading_bytes_per_second for client in self.clients.values())
 
     @property
@@ -99,35 +100,35 @@ class Part:
         return sorted({client.pod for client in self.clients.values() if not client.error})
 
     @property
-    def processes(self) -> list[tuple[str, int]]:
-        """Pod and bytes of each process that holds memory."""
-        return [(client.pod, client.memory_bytes) for client in self.clients.values() if client.memory_bytes]
+    def processes(self) -> list[GpuProcess]:
+        """Those that hold memory."""
+        return [client for client in self.clients.values() if client.memory_bytes]
 
-    def report(self, work: Work, now: float, ratio: float) -> Answer:
-        """Take the work of one process while the card runs at ``ratio`` of its clocks; 0 is a card that hangs."""
-        client = self.clients.setdefault((work.pod, work.context), Client(work.pod))
-        client.seen = now
+    def report(self, work: Work, now: float, ratio: float) -> WorkAnswer:
+        """Take the work of one process while the GPU runs at ``ratio`` of its clocks; 0 is a GPU that hangs."""
+        client = self.clients.setdefault((work.pod, work.context), GpuProcess(work.pod))
+        client.seen, client.pid = now, work.pid
         if client.error:
-            return self.refusal(CardState.FAILED, client.error)
+            return self.refuse(GpuState.FAILED, client.error)
         wanted = work.resident_bytes + CONTEXT_BYTES
         if wanted - client.memory_bytes > self.memory_free_bytes:
-            return self.refusal(CardState.FAILED, "CUDA error: out of memory")
+            return self.refuse(GpuState.FAILED, "CUDA error: out of memory")
         seconds = work.seconds or STEP
         client.loading_bytes_per_second = max(0, wanted - client.memory_bytes) / seconds if not work.decode_tokens else 0.0
         client.tokens_per_second = (work.prefill_tokens + work.decode_tokens) / seconds
         client.memory_bytes = wanted
         if not ratio:
-            return self.refusal(CardState.HUNG, "")
+            return self.refuse(GpuState.HUNG, "")
         self._add(client, work, ratio)
         pace = ratio * self._share(client)
         rate = token_rate(self.profile, work.weights_bytes) * pace
-        return Answer(CardState.OK, pace, rate, rate, self.profile.memory_bytes, self.memory_free_bytes)
+        return WorkAnswer(GpuState.OK, pace, rate, rate, self.profile.memory_bytes, self.memory_free_bytes)
 
-    def refusal(self, state: CardState, error: str) -> Answer:
-        """The answer of a card that does no work for the one who asks."""
-        return Answer(state, 0.0, 0.0, 0.0, self.profile.memory_bytes, self.memory_free_bytes, error)
+    def refuse(self, state: GpuState, error: str) -> WorkAnswer:
+        """The answer of a GPU that does no work for the one who asks."""
+        return WorkAnswer(state, 0.0, 0.0, 0.0, self.profile.memory_bytes, self.memory_free_bytes, error)
 
-    def _add(self, client: Client, work: Work, ratio: float) -> None:
+    def _add(self, client: GpuProcess, work: Work, ratio: float) -> None:
         demand = demand_of(self.profile, work)
         busy = min(1.0, demand.seconds / ratio / (work.seconds or STEP))
         client.busy += (busy - client.busy) * SMOOTHING
@@ -135,13 +136,13 @@ class Part:
         if self._pending.seconds > self._backlog:
             self._pending.take(1 - self._backlog / self._pending.seconds)
 
-    def _share(self, client: Client) -> float:
+    def _share(self, client: GpuProcess) -> float:
         """The share of the time this client can have: what the others leave; at least an equal slice, as time-slicing gives."""
         others = [other.busy for other in self.clients.values() if other is not client and other.busy > 0.01 and not other.error]
         return max(1 / (1 + len(others)), 1 - sum(others))
 
     def kill(self, error: str) -> None:
-        """End every context that is there."""
+        """End every open context."""
         for client in self.clients.values():
             client.memory_bytes, client.busy, client.tokens_per_second, client.error = 0, 0.0, 0.0, error
         self._pending = Demand()
@@ -153,7 +154,7 @@ class Part:
             del self.clients[key]
 
     def leak(self, size: int) -> None:
-        """A process that is no client takes ``size`` bytes more, as far as there are any; below 0 it lets go of everything."""
+        """A process outside the simulation takes up to ``size`` more bytes; a negative ``size`` frees all it has."""
         self.leaked_bytes = 0 if size < 0 else self.leaked_bytes + min(size, self.memory_free_bytes)
 
     def activity(self, ratio: float, seconds: float, part: Demand | None = None) -> Activity:
@@ -198,7 +199,7 @@ class Part:
 
 
 def whole(parts: Iterable[Part], activities: Iterable[Activity]) -> Activity:
-    """The card's activity from that of its parts, each by its share of what the card has."""
+    """The GPU's activity from that of its parts, each by its share of what the GPU has."""
     busy = dram = tensor = 0.0
     for part, activity in zip(parts, activities, strict=True):
         compute, memory = (part.instance.compute, part.instance.memory) if part.instance else (1.0, 1.0)

@@ -1,4 +1,4 @@
-"""Power, heat and clocks of a card: pure functions over a profile. Equations and sources: docs/gpu-model.md."""
+"""Power, heat and clocks of a GPU: pure functions over a profile. Equations and sources: docs/gpu-model.md."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from enum import IntFlag
 from labs.pods.gpu_simulator.profile import Profile
 
 INLET_C = 25.0
-"""Temperature of the air that cools the card."""
+"""Temperature of the air that cools the GPU."""
 THERMAL_SPEED_UP = 10
-"""Time constants are this many times faster than a real card's: a workshop cannot wait minutes for a card to warm up."""
+"""Time constants are this many times faster than a real GPU's: a workshop cannot wait minutes for a GPU to warm up."""
 THROTTLED_RATIO = 0.4
 """Share of the top clock that is left under hardware slowdown, which cuts clocks "by a factor of 2 or more" (NVML)."""
 LOST_COOLING_MARGIN_C = 6.0
-"""How far above its slowdown temperature an idle card settles when it breathes its own exhaust."""
+"""How far above its slowdown temperature an idle GPU settles when it breathes its own exhaust."""
 BUSY_WEIGHT, DRAM_WEIGHT, TENSOR_WEIGHT = 0.3, 0.5, 1.3
-"""Shares of the power above idle at full clocks: a busy card, full memory traffic, full tensor cores. Their sum may pass 1: then
+"""Shares of the power above idle at full clocks: a busy GPU, full memory traffic, full tensor cores. Their sum may pass 1: then
 the power limit binds."""
 
 SPINNING_LOAD = 0.1
@@ -37,7 +37,7 @@ class ClockEvent(IntFlag):
 
 @dataclass(frozen=True)
 class Activity:
-    """How busy the parts of a card are, each 0 to 1: share of time a kernel ran, of memory bandwidth, of tensor-core cycles."""
+    """How busy the parts of a GPU are, each 0 to 1: share of time a kernel ran, of memory bandwidth, of tensor-core cycles."""
 
     busy: float = 0.0
     dram: float = 0.0
@@ -50,13 +50,13 @@ class Activity:
 
 
 def power_w(profile: Profile, activity: Activity, ratio: float) -> float:
-    """Watts drawn at ``ratio`` of the top clock. Dynamic power goes with frequency times voltage squared; in the range that cards
+    """Watts drawn at ``ratio`` of the top clock. Dynamic power goes with frequency times voltage squared; in the range that GPUs
     use voltage changes half as much as frequency does, so the square of the ratio fits."""
     return profile.idle_w + (profile.power_limit_w - profile.idle_w) * activity.load * ratio**2
 
 
 def spinning_w(profile: Profile, busy: float) -> float:
-    """Watts of a kernel that spins without memory traffic or arithmetic, on ``busy`` of the card."""
+    """Watts of a kernel that spins without memory traffic or arithmetic, on ``busy`` of the GPU."""
     return profile.idle_w + (profile.power_limit_w - profile.idle_w) * SPINNING_LOAD * busy
 
 
@@ -84,7 +84,7 @@ def clock_mhz(profile: Profile, ratio: float) -> int:
 
 
 def equilibrium_c(inlet_c: float, resistance_k_per_w: float, watts: float) -> float:
-    """Where the temperature settles when ``watts`` flow for ever."""
+    """Where the temperature settles at a constant ``watts``."""
     return inlet_c + watts * resistance_k_per_w
 
 
@@ -95,5 +95,5 @@ def warm(temperature_c: float, target_c: float, profile: Profile, seconds: float
 
 
 def exhaust_inlet_c(profile: Profile) -> float:
-    """The inlet temperature of a card whose cooling is lost: hot enough that even idling leads past the slowdown temperature."""
+    """The inlet temperature of a GPU whose cooling is lost: hot enough that even idling leads past the slowdown temperature."""
     return profile.slowdown_c + LOST_COOLING_MARGIN_C - profile.idle_w * profile.thermal_resistance_k_per_w

@@ -1,4 +1,4 @@
-"""The device plugin: offers the node's cards over the kubelet's device-plugin API, v1beta1; one plugin a resource."""
+"""The device plugin: offers the node's GPUs over the kubelet's device-plugin API, v1beta1; one plugin a resource."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def endpoint_of(resource: str) -> str:
 class DevicePlugin(rpc.DevicePluginServicer):
     """The plugin's side of the API for one resource. Each change of a fault goes to every open ListAndWatch.
 
-    ``ignored`` XIDs leave a card Healthy; None: all do. ``one_each`` refuses a container more than one replica.
+    ``ignored`` XIDs leave a GPU Healthy; None: all do. ``one_each`` refuses a container more than one replica.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Registrar:
                 self.registered = False
 
     def _identity(self) -> tuple[int, int] | None:
-        """Which kubelet socket is there: a new one differs in inode or time of creation."""
+        """Which kubelet socket this is: a new one differs in inode or time of creation."""
         try:
             found = (self._folder / KUBELET).stat()
         except FileNotFoundError:

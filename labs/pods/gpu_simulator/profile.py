@@ -1,4 +1,4 @@
-"""What a card can do and how it warms up: one TOML file per card under ``profiles/``, each with its sources."""
+"""What a GPU can do and how it warms up: one TOML file per GPU under ``profiles/``, each with its sources."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class UnknownProduct(Exception):
 
 @dataclass(frozen=True)
 class Profile:
-    """One kind of card. Units are in the names; ``product`` is the node label ``nvidia.com/gpu.product``.
+    """One kind of GPU. Units are in the names; ``product`` is the node label ``nvidia.com/gpu.product``.
 
     ``tensor_flops`` is the dense FP16 tensor-core peak; ``thermal_resistance_k_per_w`` is chip to inlet air, in kelvin per watt.
     """
@@ -44,9 +44,10 @@ class Profile:
     architecture: str
     compute_capability: str
     sm_count: int
-    nvlink: bool
+    nvlinks: int
+    """Links to the other GPUs, through a switch; 0 for a GPU that has only PCIe."""
     mig: Mapping[str, int] = field(default_factory=dict)
-    """Memory slices (of 8) by the name of a MIG profile; empty for a card that cannot be divided."""
+    """Memory slices (of 8) by the name of a MIG profile; empty for a GPU that cannot be divided."""
 
 
 @cache
@@ -60,7 +61,7 @@ def profile_of(product: str) -> Profile:
     """The profile of a product.
 
     Raises:
-        UnknownProduct: there is none.
+        UnknownProduct: no profile has that name.
     """
     if product not in profiles():
         raise UnknownProduct(f"expected a GPU product with a profile ({', '.join(profiles())}); found {product!r}")

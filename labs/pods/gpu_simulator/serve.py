@@ -1,4 +1,4 @@
-"""The simulator's long-running part: cards, plugin, work socket and metrics port in one event loop."""
+"""The simulator's long-running part: GPUs, plugin, work socket and metrics port in one event loop."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ log = logging.getLogger(__name__)
 METRICS_PORT = 9400
 """As dcgm-exporter."""
 TICK = 1.0
-"""Seconds between two looks at the clock while nobody asks."""
+"""Seconds between two looks at the clock while no request comes."""
 
 
 async def serve(args: argparse.Namespace) -> None:
-    """Simulate the cards of ``args.node`` until SIGTERM or SIGINT.
+    """Simulate the GPUs of ``args.node`` until SIGTERM or SIGINT.
 
     Raises:
-        UnknownProduct: the node has cards without a profile.
-        BadSettings, BadLayout: the settings file does not fit, at all or for these cards.
+        UnknownProduct: the node has GPUs without a profile.
+        BadSettings, BadLayout: the settings file does not fit, at all or for these GPUs.
         OSError: the metrics port or the work socket is taken.
     """
     stop = stop_signal()
     node = args.node or os.uname().nodename
-    cards = await inventory.read(node, inventory.Inventory(args.product, args.count))
-    chosen = settings.load(args.settings, cards.settings)
-    profile = profile_of(cards.product)
-    fleet = Fleet.of(node, profile, cards.count, time.monotonic, chosen.layout(cards.count))
+    found = await inventory.read(node, inventory.Inventory(args.product, args.count))
+    chosen = settings.load(args.settings, found.settings)
+    profile = profile_of(found.product)
+    fleet = Fleet.of(node, profile, found.count, time.monotonic, chosen.layout(found.count))
     offered = offers(fleet, chosen)
-    log.info("simulating %d x %s on node %s: %s", cards.count, cards.product, node, ", ".join(o.resource for o in offered))
+    log.info("simulating %d x %s on node %s: %s", found.count, found.product, node, ", ".join(o.resource for o in offered))
     args.state.mkdir(parents=True, exist_ok=True)
     StateFile(fleet, args.state / "state.json").restore()
     smi.install(args.state)
@@ -58,7 +58,7 @@ async def serve(args: argparse.Namespace) -> None:
         _work_socket(WorkApi(fleet).app(), Path(args.socket)),
         _metrics_port(metrics_app(fleet, holders, lambda: all(one.registered for one in registrars), shared)),
     ):
-        await inventory.label(node, inventory.features(profile, cards.count, chosen, offered))
+        await inventory.label(node, inventory.features(profile, found.count, chosen, offered))
         tasks = [asyncio.create_task(_tick(fleet)), *(asyncio.create_task(one.run()) for one in registrars)]
         await run_until(stop, tasks)
     await holders.close()

@@ -1,4 +1,4 @@
-"""``gpu-simulator many``: metrics of thousands of cards, and on request their nodes as API objects, until SIGTERM or SIGINT."""
+"""``gpu-simulator many``: metrics of thousands of GPUs, and on request their nodes as API objects, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from labs.wire.kubeconfig import credentials
 
 
 async def serve_many(args: argparse.Namespace) -> None:
-    """Serve ``args.nodes`` × ``args.cards`` cards on ``args.port``."""
+    """Serve ``args.nodes`` × ``args.gpus`` GPUs on ``args.port``."""
     stop = serve.stop_signal()
     profile = profile_of(args.product)
-    many = ManyNodes(args.prefix, args.nodes, args.cards, profile, time.monotonic)
-    labels = inventory.features(profile, args.cards, Settings(), []) | {"nvidia.com/gpu.present": "true"}
+    many = ManyNodes(args.prefix, args.nodes, args.gpus, profile, time.monotonic)
+    labels = inventory.features(profile, args.gpus, Settings(), []) | {"nvidia.com/gpu.present": "true"}
     async with _objects(args, many.names, labels) as tasks, serve.running(many.app()) as runner:
         await web.TCPSite(runner, os.environ.get("BIND_ADDRESS", "127.0.0.1"), args.port).start()
         await serve.run_until(stop, [asyncio.create_task(many.run()), *tasks])
@@ -43,7 +43,7 @@ async def _objects(args: argparse.Namespace, names: list[str], labels: dict[str,
     with tempfile.TemporaryDirectory() as folder:
         kubeconfig = yaml.safe_load(Path(args.kubeconfig).read_text())
         async with KubeApi(credentials(kubeconfig, Path(folder), args.context), user_agent="gpu-simulator") as api:
-            nodes = VirtualNodes(api, names, labels, args.cards)
+            nodes = VirtualNodes(api, names, labels, args.gpus)
             heartbeats = asyncio.create_task(nodes.run())
             try:
                 await nodes.create()

@@ -1,4 +1,4 @@
-"""The two HTTP servers: the work socket (README.md), for programs on the card and for ``ctl``, and the metrics port."""
+"""The two HTTP servers: the work socket (README.md), for programs on the GPU and for ``ctl``, and the metrics port."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def _errors(request: web.Request, handler: Callable[[web.Request], Awaitab
 
 def metrics_app(fleet: Fleet, holders: Holders, registered: Callable[[], bool], shared: bool = False) -> web.Application:
     """``/metrics``, ``/health`` (the process answers) and ``/ready`` (the kubelet knows the plugins). With ``shared``
-    there is a series for each pod that shares a card."""
+    there is a series for each pod that shares a GPU."""
 
     async def metrics(request: web.Request) -> web.Response:
         if fleet.has(lambda fault: fault.driver_mismatch):

@@ -1,6 +1,6 @@
-"""How a node's cards are offered: shared, divided, or as they are. The file has the form of the NVIDIA device plugin's.
+"""How a node's GPUs are offered: shared, divided, or as they are. The file has the form of the NVIDIA device plugin's.
 
-Beside that plugin's ``flags.migStrategy`` and ``sharing.timeSlicing`` it has ``mig``: how to divide which cards, in the form of
+Beside that plugin's ``flags.migStrategy`` and ``sharing.timeSlicing`` it has ``mig``: how to divide which GPUs, in the form of
 one entry of NVIDIA's mig-parted. Documented in README.md.
 """
 
@@ -17,7 +17,7 @@ from labs.pods.gpu_simulator.mig import Layout
 
 STRATEGIES = ("none", "single", "mixed")
 APPLICATION_XIDS = frozenset({13, 31, 43, 45, 68, 109})
-"""XIDs that an application causes: NVIDIA's plugin does not take a card away for them."""
+"""XIDs that an application causes: NVIDIA's plugin does not take a GPU away for them."""
 
 
 class BadSettings(ValueError):
@@ -41,20 +41,20 @@ class Settings:
     one_each: bool = False
     """Refuse a container that asks for more than one replica."""
     divide: tuple[tuple[frozenset[int] | None, tuple[str, ...]], ...] = ()
-    """(cards, or None for all; names of their MIG instances)."""
+    """(GPUs, or None for all; names of their MIG instances)."""
 
     def layout(self, count: int) -> Layout:
-        """The MIG instances of a node's ``count`` cards; the first entry that names a card counts."""
+        """The MIG instances of a node's ``count`` GPUs; the first entry that names a GPU counts."""
         return {
             index: names
-            for cards, names in reversed(self.divide)
+            for indices, names in reversed(self.divide)
             for index in range(count)
-            if self.mig_strategy != "none" and (cards is None or index in cards)
+            if self.mig_strategy != "none" and (indices is None or index in indices)
         }
 
 
 def load(folder: Path, name: str) -> Settings:
-    """The settings called ``name`` in ``folder``, a mounted ConfigMap: without such a file the cards are offered as they are.
+    """The settings called ``name`` in ``folder``, a mounted ConfigMap: without such a file the GPUs are offered as they are.
 
     Raises:
         BadSettings: the file does not fit.
@@ -106,13 +106,13 @@ def _divide(content: Mapping[str, Any]) -> tuple[tuple[frozenset[int] | None, tu
     rows = []
     for row in content.get("mig", []):
         row = _fields("mig[]", row, {"devices", "mig-devices"})
-        cards, instances = row.get("devices", "all"), row.get("mig-devices", {})
-        if cards != "all" and not (isinstance(cards, list) and all(type(card) is int for card in cards)):
-            raise BadSettings(f"mig[].devices: expected all or a list of indices; found {cards!r}")
+        indices, instances = row.get("devices", "all"), row.get("mig-devices", {})
+        if indices != "all" and not (isinstance(indices, list) and all(type(index) is int for index in indices)):
+            raise BadSettings(f"mig[].devices: expected all or a list of indices; found {indices!r}")
         if not isinstance(instances, Mapping) or not all(type(count) is int and count > 0 for count in instances.values()):
             raise BadSettings(f"mig[].mig-devices: expected PROFILE: COUNT; found {instances!r}")
         names = tuple(str(name) for name, count in instances.items() for _ in range(count))
-        rows.append((None if cards == "all" else frozenset(cards), names))
+        rows.append((None if indices == "all" else frozenset(indices), names))
     return tuple(rows)
 
 
@@ -126,7 +126,7 @@ def _fields(where: str, found: Any, known: set[str]) -> Mapping[str, Any]:
 
 
 def ignored_xids(words: str) -> frozenset[int] | None:
-    """XIDs that do not make a card Unhealthy, from ``DP_DISABLE_HEALTHCHECKS``: numbers, beside those an application
+    """XIDs that do not make a GPU Unhealthy, from ``DP_DISABLE_HEALTHCHECKS``: numbers, beside those an application
     causes; None, from ``all`` or ``xids``, if no XID does."""
     if words.strip().lower() in ("all", "xids"):
         return None

@@ -1,24 +1,25 @@
-"""``nvidia-smi`` in a container that has a card: its table, ``-L``, ``-q [-x]`` and ``--query-gpu``."""
+"""``nvidia-smi`` in a container that has a GPU: what it was asked, over and over if asked to."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from labs.pods.gpu_simulator import smi_query, smi_report, smi_table
+from labs.pods.gpu_simulator import smi_monitor, smi_query, smi_report, smi_table, smi_topology
+from labs.pods.gpu_simulator.smi_errors import NotFound, VersionMismatch
 from labs.pods.gpu_simulator.sockets import SMI_NAME as NAME
 
 PROGRAM = """#!/bin/sh
 exec python -m labs.pods gpu-simulator smi "$@"
 """
 """What Allocate mounts as ``nvidia-smi``; it works in containers of the lab's image, which have Python."""
-MISMATCH = "Failed to initialize NVML: Driver/library version mismatch"
-MISMATCH_EXIT = 18
-"""NVML_ERROR_LIB_RM_VERSION_MISMATCH, which nvidia-smi exits with."""
+Readings = list[dict[str, Any]]
+"""The GPUs as ``GET /v1/gpus`` shows them."""
 
 
 def install(folder: Path) -> None:
@@ -28,21 +29,57 @@ def install(folder: Path) -> None:
     path.chmod(0o755)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """nvidia-smi's own names."""
-    parser.add_argument("-L", "--list-gpus", action="store_true", help="a line a card")
-    parser.add_argument("-q", "--query", action="store_true", help="all readings")
-    parser.add_argument("-x", "--xml-format", action="store_true", help="with -q: as XML")
-    parser.add_argument("-i", "--id", help="only this card: index, UUID or bus id")
-    parser.add_argument("--query-gpu", metavar="FIELD[,FIELD…]", help=f"some of: {', '.join(smi_query.FIELDS)}")
-    parser.add_argument("--format", default="csv", help="csv[,noheader][,nounits]")
+async def run(options: argparse.Namespace, look: Callable[[], Awaitable[Readings]], show: Callable[[str], None]) -> None:
+    """Show what ``options`` ask for, once or until it is stopped.
+
+    Raises:
+        SmiError: the request or the driver is not as it should be.
+    """
+    for number, pause in _turns(options):
+        await asyncio.sleep(pause)
+        gpus = chosen(await look(), options.id)
+        if options.command == "dmon" and number % smi_monitor.REPEAT == 0:
+            show(smi_monitor.head(options.select, options.options))
+        show(answer(options, gpus))
 
 
-def visible(gpus: Sequence[dict[str, Any]], environment: str) -> list[dict[str, Any]]:
-    """The cards that ``NVIDIA_VISIBLE_DEVICES`` lets a container see; of a MIG card only the instances."""
-    names = environment.split(",")
+def _turns(options: argparse.Namespace) -> Iterator[tuple[int, float]]:
+    """The number of each output, from 0, and the seconds to wait before it."""
+    numbers: Iterable[int]
+    if options.command == "dmon":
+        numbers = count() if options.count is None else range(options.count)
+        pause = options.delay
+    else:
+        pause = getattr(options, "loop", None) or 0.0
+        numbers = count() if pause else range(1)
+    return ((number, pause if number else 0.0) for number in numbers)
+
+
+def chosen(gpus: Readings, id: str | None) -> Readings:
+    """Those of ``gpus`` that this container sees and ``-i`` names.
+
+    Raises:
+        NotFound: ``-i`` names one that is not there.
+        VersionMismatch: driver and library do not fit.
+    """
+    if any(gpu["driver"] == "mismatch" for gpu in gpus):
+        raise VersionMismatch("Failed to initialize NVML: Driver/library version mismatch")
+    seen = visible(gpus, os.environ.get("NVIDIA_VISIBLE_DEVICES", "all"))
+    seen = [gpu | {"count": len(seen)} for gpu in seen]
+    if id is None:
+        return seen
+    wanted = id.split(",")
+    found = [gpu for gpu in seen if {str(gpu["index"]), gpu["uuid"], gpu["pci_bus_id"]} & set(wanted)]
+    if len(found) < len(wanted):
+        raise NotFound("No devices were found")
+    return found
+
+
+def visible(gpus: Sequence[dict[str, Any]], environment: str) -> Readings:
+    """The GPUs that ``NVIDIA_VISIBLE_DEVICES`` lets a container see; of a divided GPU only the instances."""
     if environment == "all":
         return list(gpus)
+    names = environment.split(",")
     found = []
     for gpu in gpus:
         parts = [part for part in gpu["parts"] if part["uuid"] in names]
@@ -51,23 +88,32 @@ def visible(gpus: Sequence[dict[str, Any]], environment: str) -> list[dict[str, 
     return found
 
 
-def answer(args: argparse.Namespace, gpus: Sequence[dict[str, Any]]) -> str:
-    """What ``nvidia-smi`` prints.
+def answer(options: argparse.Namespace, gpus: Readings) -> str:
+    """One output for these ``gpus``.
 
     Raises:
-        smi_query.UnknownField: ``--query-gpu`` names one that is not known.
-        SystemExit: driver and library do not fit; nvidia-smi's exit code.
+        SmiError: a field, a section or a format is off.
     """
-    if any(gpu["driver"] == "mismatch" for gpu in gpus):
-        print(MISMATCH, file=sys.stderr)
-        raise SystemExit(MISMATCH_EXIT)
-    seen = visible(gpus, os.environ.get("NVIDIA_VISIBLE_DEVICES", "all"))
-    if args.id is not None:
-        seen = [gpu for gpu in seen if args.id in (str(gpu["index"]), gpu["uuid"], gpu["pci_bus_id"])]
-    if args.list_gpus:
-        return smi_table.listing(seen)
-    if args.query_gpu:
-        return smi_query.csv(seen, args.query_gpu.split(","), args.format.split(","))
-    if args.query:
-        return smi_report.xml(seen) if args.xml_format else smi_report.text(seen)
-    return smi_table.table(seen)
+    if options.command == "dmon":
+        return smi_monitor.sample(gpus, options.select, options.options)
+    if options.command == "topo":
+        return smi_topology.matrix(gpus)
+    if options.help_query_gpu:
+        return smi_query.GPUS.help()
+    if options.help_query_compute_apps:
+        return smi_query.PROCESSES.help()
+    return _query(options, gpus)
+
+
+def _query(options: argparse.Namespace, gpus: Readings) -> str:
+    if options.version:
+        return smi_report.version(gpus)
+    if options.list_gpus:
+        return smi_table.listing(gpus)
+    if options.query_gpu is not None:
+        return smi_query.GPUS.csv(gpus, options.query_gpu, options.format)
+    if options.query_compute_apps is not None:
+        return smi_query.PROCESSES.csv(smi_query.processes(gpus), options.query_compute_apps, options.format)
+    if options.query:
+        return smi_report.xml(gpus) if options.xml_format else smi_report.text(gpus, options.display)
+    return smi_table.table(gpus)

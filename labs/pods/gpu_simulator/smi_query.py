@@ -1,107 +1,128 @@
-"""``nvidia-smi --query-gpu=… --format=csv``: nvidia-smi's field names over the simulator's readings."""
+"""The fields of ``nvidia-smi --query-gpu`` and ``--query-compute-apps`` over the simulator's readings.
+
+The names, and which of two is the first, are those of ``--help-query-gpu`` and ``--help-query-compute-apps``, driver 550.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from labs.pods.gpu_simulator.physics import ClockEvent
-
-MIB = 1 << 20
-Card = Mapping[str, Any]
+from labs.pods.gpu_simulator.smi_csv import MIB, NOT_AVAILABLE, Field, GpuReadings, Table
 
 
-class UnknownField(ValueError):
-    """A field that nvidia-smi, or this one, does not know; the message is nvidia-smi's."""
+def _active(bit: ClockEvent, name: str) -> Field:
+    return Field(lambda gpu: "Active" if events(gpu) & bit else "Not Active", aliases=(f"clocks_throttle_reasons.{name}",))
 
 
-@dataclass(frozen=True)
-class Field:
-    """How a field is read and its unit; ``log`` fields can be read of a card whose sensors cannot."""
-
-    value: Callable[[Card], object]
-    unit: str = ""
-    log: bool = False
-
-
-def _active(bit: ClockEvent) -> Field:
-    return Field(lambda card: "Active" if int(card["clock_events"], 16) & bit else "Not Active")
+def events(gpu: GpuReadings) -> int:
+    """The bits of the clock events in force."""
+    return int(gpu["clock_events"], 16)
 
 
 def _mib(name: str) -> Field:
-    return Field(lambda card: card[name] // MIB, "MiB")
+    return Field(lambda gpu: gpu[name] // MIB, "MiB")
 
 
-def _memory_temperature(card: Card) -> object:
-    found = card["memory_temperature_c"]
-    return "N/A" if found is None else round(found)
+def _watts(name: str, *aliases: str) -> Field:
+    return Field(lambda gpu: f"{gpu[name]:.2f}", "W", aliases=aliases)
 
 
-UUID = Field(lambda card: card["uuid"], log=True)
-NAME = Field(lambda card: card["model"], log=True)
-BUS = Field(lambda card: card["pci_bus_id"], log=True)
-SM_CLOCK = Field(lambda card: card["sm_clock_mhz"], "MHz")
-MEMORY_CLOCK = Field(lambda card: card["memory_clock_mhz"], "MHz")
-EVENTS = Field(lambda card: f"0x{int(card['clock_events'], 16):016X}")
+def _unless_divided(name: str) -> Field:
+    return Field(lambda gpu: NOT_AVAILABLE if gpu["parts"] else gpu[name], "%")
+
+
+def _memory_temperature(gpu: GpuReadings) -> object:
+    found = gpu["memory_temperature_c"]
+    return NOT_AVAILABLE if found is None else round(found)
+
+
+def _fixed(value: str, *aliases: str) -> Field:
+    return Field(lambda _: value, aliases=aliases)
+
+
+def _now(_: GpuReadings) -> str:
+    seconds = time.time()
+    return time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(seconds)) + f".{int(seconds % 1 * 1000):03d}"
+
+
 REASONS = {
-    "gpu_idle": ClockEvent.GPU_IDLE, "sw_power_cap": ClockEvent.SW_POWER_CAP, "hw_slowdown": ClockEvent.HW_SLOWDOWN,
-    "hw_thermal_slowdown": ClockEvent.HW_THERMAL, "hw_power_brake_slowdown": ClockEvent.HW_POWER_BRAKE,
+    "gpu_idle": ClockEvent.GPU_IDLE,
+    "sw_power_cap": ClockEvent.SW_POWER_CAP,
+    "hw_slowdown": ClockEvent.HW_SLOWDOWN,
+    "hw_thermal_slowdown": ClockEvent.HW_THERMAL,
+    "hw_power_brake_slowdown": ClockEvent.HW_POWER_BRAKE,
     "sw_thermal_slowdown": ClockEvent.SW_THERMAL,
-}  # fmt: skip
+}
 
-FIELDS: dict[str, Field] = {
-    "timestamp": Field(lambda card: time.strftime("%Y/%m/%d %H:%M:%S.000"), log=True),
-    "index": Field(lambda card: card["index"], log=True),
-    "name": NAME, "gpu_name": NAME, "uuid": UUID, "gpu_uuid": UUID, "pci.bus_id": BUS, "gpu_bus_id": BUS,
-    "driver_version": Field(lambda card: card["driver"], log=True),
-    "compute_cap": Field(lambda card: card["compute_capability"], log=True),
-    "mig.mode.current": Field(lambda card: "Enabled" if card["parts"] else "Disabled"),
-    "pstate": Field(lambda card: "P8" if int(card["clock_events"], 16) & ClockEvent.GPU_IDLE else "P0"),
-    "temperature.gpu": Field(lambda card: round(card["temperature_c"])),
+IDENTITY: dict[str, Field] = {
+    "timestamp": Field(_now, log=True),
+    "driver_version": Field(lambda gpu: gpu["driver"], log=True),
+    "count": Field(lambda gpu: gpu["count"], log=True),
+    "name": Field(lambda gpu: gpu["model"], log=True, aliases=("gpu_name",)),
+    "serial": _fixed(NOT_AVAILABLE, "gpu_serial"),
+    "uuid": Field(lambda gpu: gpu["uuid"], log=True, aliases=("gpu_uuid",)),
+    "pci.bus_id": Field(lambda gpu: gpu["pci_bus_id"], log=True, aliases=("gpu_bus_id",)),
+    "index": Field(lambda gpu: gpu["index"], log=True),
+    "compute_cap": Field(lambda gpu: gpu["compute_capability"], log=True),
+    "persistence_mode": _fixed("Enabled"),
+    "compute_mode": _fixed("Default"),
+    "mig.mode.current": Field(lambda gpu: "Enabled" if gpu["parts"] else "Disabled"),
+}
+STATE: dict[str, Field] = {
+    "fan.speed": Field(lambda _: NOT_AVAILABLE, "%"),
+    "pstate": Field(lambda gpu: "P8" if events(gpu) & ClockEvent.GPU_IDLE else "P0"),
+    "clocks_event_reasons.active": Field(lambda gpu: f"0x{events(gpu):016X}", aliases=("clocks_throttle_reasons.active",)),
+    **{f"clocks_event_reasons.{name}": _active(bit, name) for name, bit in REASONS.items()},
+    "memory.total": _mib("memory_total_bytes"),
+    "memory.reserved": _mib("memory_reserved_bytes"),
+    "memory.used": _mib("memory_used_bytes"),
+    "memory.free": _mib("memory_free_bytes"),
+    "utilization.gpu": _unless_divided("utilization_percent"),
+    "utilization.memory": _unless_divided("memory_utilization_percent"),
+    "ecc.errors.uncorrected.volatile.total": Field(lambda gpu: gpu["errors"]["dbe"]),
+    "ecc.errors.uncorrected.aggregate.total": Field(lambda gpu: gpu["errors"]["dbe_aggregate"]),
+    "temperature.gpu": Field(lambda gpu: round(gpu["temperature_c"])),
     "temperature.memory": Field(_memory_temperature),
-    "utilization.gpu": Field(lambda card: "N/A" if card["parts"] else card["utilization_percent"], "%"),
-    "utilization.memory": Field(lambda card: "N/A" if card["parts"] else card["memory_utilization_percent"], "%"),
-    "memory.total": _mib("memory_total_bytes"), "memory.used": _mib("memory_used_bytes"),
-    "memory.free": _mib("memory_free_bytes"), "memory.reserved": _mib("memory_reserved_bytes"),
-    "power.draw": Field(lambda card: f"{card['power_w']:.2f}", "W"),
-    "power.limit": Field(lambda card: f"{card['power_limit_w']:.2f}", "W"),
-    "power.default_limit": Field(lambda card: f"{card['power_default_limit_w']:.2f}", "W"),
-    "power.max_limit": Field(lambda card: f"{card['power_default_limit_w']:.2f}", "W"),
-    "power.min_limit": Field(lambda card: f"{card['power_min_limit_w']:.2f}", "W"),
-    "clocks.sm": SM_CLOCK, "clocks.current.sm": SM_CLOCK, "clocks.gr": SM_CLOCK, "clocks.current.graphics": SM_CLOCK,
-    "clocks.mem": MEMORY_CLOCK, "clocks.current.memory": MEMORY_CLOCK,
-    "clocks.max.sm": Field(lambda card: card["sm_clock_max_mhz"], "MHz"),
-    "ecc.errors.uncorrected.volatile.total": Field(lambda card: card["errors"]["dbe"]),
-    "ecc.errors.uncorrected.aggregate.total": Field(lambda card: card["errors"]["dbe_aggregate"]),
-    "clocks_event_reasons.active": EVENTS, "clocks_throttle_reasons.active": EVENTS,
-    **{f"{prefix}.{name}": _active(bit) for prefix in ("clocks_event_reasons", "clocks_throttle_reasons")
-       for name, bit in REASONS.items()},
-}  # fmt: skip
+    "power.draw": _watts("power_w", "power.draw.average"),
+    "power.limit": _watts("power_limit_w"),
+    "enforced.power.limit": _watts("power_limit_w"),
+    "power.default_limit": _watts("power_default_limit_w"),
+    "power.min_limit": _watts("power_min_limit_w"),
+    "power.max_limit": _watts("power_default_limit_w"),
+    "clocks.current.graphics": Field(lambda gpu: gpu["sm_clock_mhz"], "MHz", aliases=("clocks.gr",)),
+    "clocks.current.sm": Field(lambda gpu: gpu["sm_clock_mhz"], "MHz", aliases=("clocks.sm",)),
+    "clocks.current.memory": Field(lambda gpu: gpu["memory_clock_mhz"], "MHz", aliases=("clocks.mem",)),
+    "clocks.max.graphics": Field(lambda gpu: gpu["sm_clock_max_mhz"], "MHz", aliases=("clocks.max.gr",)),
+    "clocks.max.sm": Field(lambda gpu: gpu["sm_clock_max_mhz"], "MHz"),
+    "clocks.max.memory": Field(lambda gpu: gpu["memory_clock_mhz"], "MHz", aliases=("clocks.max.mem",)),
+}
+GPUS = Table(
+    "query-gpu",
+    IDENTITY | STATE,
+    groups=(
+        *("vgpu_", "pci.", "pcie.", "display_", "addressing_mode", "accounting.", "driver_model.", "vbios_version", "inforom."),
+        *("reset_status.", "gom.", "gpu_operation_mode.", "clocks_event_reasons", "clocks_throttle_reasons", "utilization."),
+        *("encoder.", "ecc.", "retired_pages.", "temperature.", "power.", "module.power", "clocks.", "mig.mode.", "gsp.", "c2c."),
+        *("protected_memory.", "fabric.", "platform.", "gpu_recovery_action", "hostname", "dramEncryption", "board_id"),
+    ),
+)
+
+_KEPT = {"gpu_name": "name", "gpu_bus_id": "pci.bus_id", "gpu_serial": "serial", "gpu_uuid": "uuid"}
+PROCESSES = Table(
+    "query-compute-apps",
+    {
+        "timestamp": IDENTITY["timestamp"],
+        **{name: Field(IDENTITY[first].value, log=True) for name, first in _KEPT.items()},
+        "pid": Field(lambda row: row["pid"] or NOT_AVAILABLE),
+        "process_name": Field(lambda row: row["pod"], aliases=("name",)),
+        "used_gpu_memory": Field(lambda row: row["memory_bytes"] // MIB, "MiB", aliases=("used_memory",)),
+    },
+)
 
 
-def csv(cards: Sequence[Card], names: Sequence[str], form: Sequence[str]) -> str:
-    """The table that ``--query-gpu`` prints; ``form`` are the words of ``--format``.
-
-    Raises:
-        UnknownField: one of ``names`` is not known.
-    """
-    names = [name.strip() for name in names]
-    for name in names:
-        if name not in FIELDS:
-            raise UnknownField(f'Field "{name}" is not a valid field to query.')
-    units = "nounits" not in form
-    head = [f"{name} [{FIELDS[name].unit}]" if units and FIELDS[name].unit else name for name in names]
-    rows = [[cell(card, FIELDS[name], units) for name in names] for card in cards]
-    return "\n".join(", ".join(row) for row in ([] if "noheader" in form else [head]) + rows)
-
-
-def cell(card: Card, field: Field, units: bool = True) -> str:
-    """One value as nvidia-smi writes it: with its unit, in brackets where there is none to show."""
-    if card["blind"] and not field.log:
-        return "[GPU is lost]"
-    value = field.value(card)
-    if value == "N/A":
-        return "[N/A]"
-    return f"{value} {field.unit}" if units and field.unit else str(value)
+def processes(gpus: Sequence[GpuReadings]) -> list[dict[str, Any]]:
+    """A row for each process: its own readings and those of its GPU. A GPU whose sensors are gone tells of none."""
+    return [{**gpu, **row} for gpu in gpus if not gpu["blind"] for row in gpu["processes"]]

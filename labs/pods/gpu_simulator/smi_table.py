@@ -1,46 +1,86 @@
-"""The tables of ``nvidia-smi``, after its look: all cards, and with ``-L`` one line a card."""
+"""The tables of ``nvidia-smi``, laid out as driver 550 has them: GPUs and processes, and with ``-L`` a line for each GPU."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-MIB = 1 << 20
-RULE = "+" + "-" * 37 + "+" + "-" * 22 + "+" + "-" * 17 + "+"
-HEAD = RULE.replace("-", "=")
+from labs.pods.gpu_simulator.smi_csv import MIB, NOT_AVAILABLE, GpuReadings
+from labs.pods.gpu_simulator.smi_query import GPUS, processes
+
+WIDTHS = (41, 24, 22)
+WHOLE = sum(WIDTHS) + len(WIDTHS) - 1
 
 
-def table(gpus: list[dict[str, Any]]) -> str:
-    """The cards, as ``GET /v1/gpus`` shows them, as a table; a lost one has ERR! in place of what cannot be read."""
-    lines = [
-        RULE,
-        _line("GPU  Name", "Bus-Id", "Utilization"),
-        _line("Temp  Clock     Power: Draw / Limit", "Memory: Used / Total", "Clock events"),
-        HEAD,
+def table(gpus: Sequence[GpuReadings]) -> str:
+    """The GPUs and their processes; one whose sensors are gone has ERR! in place of what cannot be read."""
+    if not gpus:
+        return "No devices were found"
+    driver = f"Driver Version: {gpus[0]['driver']}"
+    lines = [_edge("-"), _wide(f" {'NVIDIA-SMI simulated':<33}{driver:<33}CUDA Version: {NOT_AVAILABLE}"), _rule("-", "|", "+")]
+    lines += [
+        _row(" GPU  Name                 Persistence-M ", " Bus-Id          Disp.A ", " Volatile Uncorr. ECC "),
+        _row(" Fan  Temp   Perf          Pwr:Usage/Cap ", "           Memory-Usage ", " GPU-Util  Compute M. "),
+        _row("", "", "               MIG M. "),
+        _rule("=", "|", "|"),
     ]
     for gpu in gpus:
-        lines += [*_card(gpu), RULE]
-    return "\n".join(lines if gpus else [*lines[:-1], RULE, "No devices were found"])
+        lines += [*_gpu(gpu), _rule("-", "+", "+")]
+    return "\n".join([*lines, "", *_processes(gpus)])
 
 
-def _line(*cells: str) -> str:
-    widths = (35, 20, 15)
-    return "|" + "|".join(f" {cell:<{width}} " for cell, width in zip(cells, widths, strict=True)) + "|"
+def _edge(char: str) -> str:
+    return f"+{char * WHOLE}+"
 
 
-def _card(gpu: dict[str, Any]) -> list[str]:
-    first = f"{gpu['index']:>3}  {gpu['model']}"
+def _rule(char: str, begin: str, end: str) -> str:
+    return begin + "+".join(char * width for width in WIDTHS) + end
+
+
+def _wide(text: str) -> str:
+    return f"|{text:<{WHOLE}}|"
+
+
+def _row(*cells: str) -> str:
+    return "|" + "|".join(f"{cell:<{width}}" for cell, width in zip(cells, WIDTHS, strict=True)) + "|"
+
+
+def _gpu(gpu: GpuReadings) -> list[str]:
+    name = f" {gpu['index']:>3}  {gpu['model']:<30} On  "
+    bus = f" {gpu['pci_bus_id']:>18} Off "
+    mig = _row("", "", f"{GPUS.fields['mig.mode.current'].value(gpu):>21} ")
     if gpu["blind"]:
-        return [_line(first, gpu["pci_bus_id"], "ERR!"), _line("ERR!  ERR!      ERR! / ERR!", "ERR! / ERR!", f"XID {gpu['xid']}")]
-    power = f"{gpu['power_w']:.0f}W / {gpu['power_limit_w']:.0f}W"
-    memory = f"{gpu['memory_used_bytes'] // MIB}MiB / {gpu['memory_total_bytes'] // MIB}MiB"
+        gone = _row(" ERR!  ERR!  ERR!           ERR!  / ERR! ", "     ERR!  /      ERR!  ", "   ERR!      Default ")
+        return [_row(name, bus, f"{'XID ' + str(gpu['xid']):>21} "), gone, mig]
+    power = f"{gpu['power_w']:.0f}W / {gpu['power_limit_w']:>4.0f}W"
+    memory = f"{gpu['memory_used_bytes'] // MIB}MiB / {gpu['memory_total_bytes'] // MIB:>6}MiB"
+    state = f" N/A  {gpu['temperature_c']:>3.0f}C    {GPUS.fields['pstate'].value(gpu)!s:<4}{power:>22} "
+    busy = NOT_AVAILABLE if gpu["parts"] else f"{gpu['utilization_percent']}%"
     return [
-        _line(first, gpu["pci_bus_id"], f"{gpu['utilization_percent']}%"),
-        _line(f"{gpu['temperature_c']:.0f}C   {gpu['sm_clock_mhz']}MHz   {power:>18}", memory, gpu["clock_events"]),
+        _row(name, bus, f"{gpu['errors']['dbe']:>21} "),
+        _row(state, f"{memory:>23} ", f"{busy:>8}      Default "),
+        mig,
     ]
 
 
-def listing(gpus: list[dict[str, Any]]) -> str:
-    """``nvidia-smi -L``: cards, and below each its MIG instances."""
+def _processes(gpus: Sequence[GpuReadings]) -> list[str]:
+    found = [
+        f"  {row['index']:>3}   N/A  N/A  {row['pid'] or NOT_AVAILABLE:>14}      C   {row['pod'][:36]:<36}"
+        f"{row['memory_bytes'] // MIB:>7}MiB "
+        for row in processes(gpus)
+    ]
+    return [
+        _edge("-"),
+        _wide(" Processes:"),
+        _wide("  GPU   GI   CI              PID   Type   Process name                        GPU Memory "),
+        _wide("        ID   ID                                                               Usage      "),
+        f"|{'=' * WHOLE}|",
+        *(_wide(line) for line in found or ["  No running processes found"]),
+        _edge("-"),
+    ]
+
+
+def listing(gpus: Sequence[GpuReadings]) -> str:
+    """``nvidia-smi -L``: GPUs, and below each its MIG instances."""
     lines = []
     for gpu in gpus:
         lines.append(f"GPU {gpu['index']}: {gpu['model']} (UUID: {gpu['uuid']})")

@@ -1,4 +1,4 @@
-"""Where the work socket is: on the node, in every container that has a card, and in the simulator's own."""
+"""Where the work socket is: on the node, in every container that has a GPU, and in the simulator's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What outlives the simulator's process: faults that are in the cards, their drivers or the room, and what the cards count."""
+"""What outlives the simulator's process: faults that are in the GPUs, their drivers or the room, and what the GPUs count."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class StateFile:
         try:
             return dict(json.loads(self._path.read_text() or "{}"))
         except ValueError as error:
-            # Edited by hand: healthy cards are better than no cards.
-            log.warning("%s is not a state of simulated cards (%s); all cards are healthy", self._path, error)
+            # Edited by hand: healthy GPUs are better than no GPUs.
+            log.warning("%s is not a state of simulated GPUs (%s); all GPUs are healthy", self._path, error)
             return {}
 
 

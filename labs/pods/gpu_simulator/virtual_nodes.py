@@ -25,13 +25,13 @@ LOOK = 0.25
 AT_ONCE = 20
 """Calls under way."""
 TAINT = {"key": LABEL, "value": "true", "effect": "NoSchedule"}
-"""Keeps pods away that do not ask for such nodes: nobody would start them."""
+"""Keeps pods away that do not ask for such nodes: no kubelet would start them."""
 
 
-def node(name: str, labels: dict[str, str], cards: int) -> Object:
-    """A Node with ``cards`` GPUs; of nodes, unlike of pods, the API server takes the status with the object."""
+def node(name: str, labels: dict[str, str], gpus: int) -> Object:
+    """A Node with ``GPUs`` GPUs; of nodes, unlike of pods, the API server takes the status with the object."""
     now = _now()
-    resources = {"cpu": "96", "memory": "1Ti", "pods": "110", GPU: str(cards)}
+    resources = {"cpu": "96", "memory": "1Ti", "pods": "110", GPU: str(gpus)}
     ready = {
         "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "virtual node",
         "lastHeartbeatTime": now, "lastTransitionTime": now,
@@ -48,11 +48,11 @@ def node(name: str, labels: dict[str, str], cards: int) -> Object:
 class VirtualNodes:
     """Nodes called ``names`` in the cluster of ``api``: ``run`` keeps Ready those that ``create`` has made, until ``remove``."""
 
-    def __init__(self, api: KubeApi, names: list[str], labels: dict[str, str], cards: int) -> None:
+    def __init__(self, api: KubeApi, names: list[str], labels: dict[str, str], gpus: int) -> None:
         self._api = api
         self._names = names
         self._labels = labels
-        self._cards = cards
+        self._gpus = gpus
         self._renewed: dict[str, float] = {}
 
     async def create(self) -> None:
@@ -60,7 +60,7 @@ class VirtualNodes:
         await _each(self._names, self._create)
 
     async def run(self) -> None:
-        """Renew each node's lease in every ``HEARTBEAT``, for ever. To be begun before ``create``, which may take longer."""
+        """Renew each node's lease every ``HEARTBEAT`` until cancelled. Start it before ``create``, which may take longer."""
         while True:
             before = _seconds() - HEARTBEAT
             await _each([name for name, last in self._renewed.items() if last <= before], self._keep)
@@ -71,7 +71,7 @@ class VirtualNodes:
 
     async def _create(self, name: str) -> None:
         await self._create_or_else(LEASES, LEASE_NAMESPACE, _lease(name), lambda: self._renew(name))
-        body = node(name, self._labels, self._cards)
+        body = node(name, self._labels, self._gpus)
         status = {"status": body["status"]}
         await self._create_or_else("nodes", None, body, lambda: self._patch("nodes", None, name, status, "status"))
         self._renewed[name] = _seconds()

@@ -29,7 +29,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Client:
+class LoadClient:
     """How to reach the target. ``timeout`` is in seconds from the intended time."""
 
     http: aiohttp.ClientSession
@@ -57,7 +57,7 @@ class Client:
             record.status = response.status
             self.target.read_headers(response.headers, record)
             if response.status != 200:
-                record.error = _refusal(response, await response.text())
+                record.error = _http_error(response, await response.text())
             elif self.stream:
                 await self._read_stream(response, record)
             else:
@@ -87,7 +87,7 @@ def _describe(error: Exception, record: Record) -> str:
     return f"{kind}: {error or type(error).__name__}"[:ERROR_TEXT]
 
 
-def _refusal(response: aiohttp.ClientResponse, text: str) -> str:
+def _http_error(response: aiohttp.ClientResponse, text: str) -> str:
     """``http 503: MESSAGE``; the message is the mesh's, if it says one, or the body's."""
     message = response.headers.get("l5d-proxy-error") or _message(text)
     return f"http {response.status}: {message}"[:ERROR_TEXT].rstrip(": ")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from labs.pods.loadgen.client import Client
+from labs.pods.loadgen.client import LoadClient
 from labs.pods.loadgen.prompts import Prompt
 from labs.pods.loadgen.record import Record
 
 Take = Callable[[Record], None]
 
 
-async def open_loop(client: Client, due: Sequence[float], prompts: Sequence[Prompt], take: Take) -> None:
+async def open_loop(client: LoadClient, due: Sequence[float], prompts: Sequence[Prompt], take: Take) -> None:
     """Send a request at each time of ``due`` (seconds from now), whether or not the earlier ones are answered."""
     start = client.clock.now()
 
@@ -26,12 +26,12 @@ async def open_loop(client: Client, due: Sequence[float], prompts: Sequence[Prom
 
 
 async def closed_loop(
-    client: Client, users: int, seconds: float, think: float, draw: Callable[[int], Prompt], take: Take
+    client: LoadClient, users: int, seconds: float, think: float, draw: Callable[[int], Prompt], take: Take
 ) -> None:
     """For ``seconds``, let each of ``users`` ask, wait for the answer, think for ``think`` seconds and ask again.
 
     A server that stalls stops the users too, so the requests that would have met the stall are never sent, and their latency is
-    missing from the result (coordinated omission). An intended time is the time of sending here: nobody planned another.
+    missing from the result (coordinated omission). Here the intended time is the time of sending.
     """
     end = client.clock.now() + seconds
     sent = 0

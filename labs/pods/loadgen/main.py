@@ -15,13 +15,13 @@ from typing import Any
 import aiohttp
 from hdrh.histogram import HdrHistogram
 
-from labs.pods.loadgen.client import Client, Clock
+from labs.pods.loadgen.client import Clock, LoadClient
 from labs.pods.loadgen.loops import closed_loop, open_loop
 from labs.pods.loadgen.options import parser, prompts, schedule
 from labs.pods.loadgen.prompts import Prompt, Prompts
 from labs.pods.loadgen.record import Record
 from labs.pods.loadgen.summary import Summary, histogram, merge
-from labs.pods.loadgen.target import Chat, OpenAi, Target
+from labs.pods.loadgen.target import ChatTarget, OpenAiTarget, Target
 from labs.pods.loadgen.trace import Arrival, BadTrace
 from labs.wire.env_proxy import env_proxy
 
@@ -46,11 +46,11 @@ async def run(args: argparse.Namespace, plan: Sequence[Arrival]) -> None:
         summary.add(record)
         emit(record.line(with_itl=args.itl))
 
-    # No limit on connections: a pool that makes requests wait would close the loop without a word.
+    # No limit on connections: a pool that makes requests wait would silently close the loop.
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, proxy=env_proxy(args.url), timeout=aiohttp.ClientTimeout()) as http:
-        target: Target = Chat() if args.chat else OpenAi(args.stream, args.max_tokens)
-        client = Client(http, args.url, target, args.timeout, args.stream, Clock())
+        target: Target = ChatTarget() if args.chat else OpenAiTarget(args.stream, args.max_tokens)
+        client = LoadClient(http, args.url, target, args.timeout, args.stream, Clock())
         emit(_start_line(args, client.clock.now(), len(plan)))
         watcher = asyncio.create_task(_watch_loop(lag))
         if args.users:
@@ -101,7 +101,7 @@ def _merge(logs: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Entry point: 0 when everything was sent, whatever became of the requests; 2 for wrong flags or a trace that is none."""
+    """Entry point: 0 when everything was sent, whatever became of the requests; 2 for wrong flags or an invalid trace."""
     if argv[:1] == ["merge"]:
         return _merge(argv[1:])
     args = parser().parse_args(argv)

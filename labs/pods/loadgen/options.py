@@ -27,15 +27,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--burst-every", type=_positive, default=5.0, help="seconds between two bursts")
     p.add_argument("--trace", type=Path, help="replay the arrivals (and lengths) of this CSV file")
     p.add_argument("--trace-speed", type=_positive, default=1.0, help="2: twice as fast as recorded")
-    p.add_argument("--users", type=int, help="a closed loop: so many users who wait for their answers")
+    p.add_argument("--users", type=_count, help="a closed loop: this many users, who wait for their answers")
     p.add_argument("--think", type=_not_negative, default=0.0, help="seconds a user of the closed loop thinks")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--timeout", type=_positive, default=10.0, help="seconds from the intended send time")
-    p.add_argument("--max-tokens", type=int, default=128)
+    p.add_argument("--max-tokens", type=_count, default=128, help="of an answer (OpenAI's API only)")
     p.add_argument("--prompt", action="append", help="may be given more than once")
     p.add_argument("--prompt-tokens", type=_checked(distribution), help="200, uniform:50:400 or lognormal:200:0.8")
     p.add_argument("--answer-tokens", type=_checked(distribution), help="the same for answers (OpenAI's API only)")
-    p.add_argument("--shared-tokens", type=int, default=0, help="how many tokens all prompts begin with in common")
+    p.add_argument("--shared-tokens", type=_count_or_none, default=0, help="tokens that all prompts begin with in common")
     p.add_argument("--slo", type=_checked(slo.parse), help="count goodput: ttft=0.5,tpot=0.05,latency=5 (seconds)")
     p.add_argument("--itl", action="store_true", help="add the gaps between tokens to each record")
     return p
@@ -50,7 +50,7 @@ def schedule(args: argparse.Namespace) -> list[trace.Arrival]:
     """Everything an open loop will send.
 
     Raises:
-        trace.BadTrace: the trace is none.
+        trace.BadTrace: the trace is invalid.
         OSError: it cannot be read.
     """
     if args.trace:
@@ -89,6 +89,19 @@ def _positive(text: str) -> float:
     if not value:
         raise argparse.ArgumentTypeError(f"expected a number above 0; found {text}")
     return value
+
+
+def _count(text: str) -> int:
+    value = _count_or_none(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0; found {text}")
+    return value
+
+
+def _count_or_none(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more; found {text}")
+    return int(text)
 
 
 def _url(text: str) -> str:

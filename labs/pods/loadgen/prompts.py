@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ QUESTIONS = (
     "Why is the readiness probe failing?",
 )
 """Asked when no --prompt is given: the runbook answers all of them."""
-WORDS = ("card", "cache", "queue", "token", "probe", "node", "route", "policy", "batch", "clock", "fan", "span", "label", "watch")
+WORDS = ("GPU", "cache", "queue", "token", "probe", "node", "route", "policy", "batch", "clock", "fan", "span", "label", "watch")
 """Words of a single token each, to fill a prompt up to its length."""
 
 Draw = Callable[[random.Random], int]
@@ -39,14 +40,14 @@ def distribution(text: str) -> Draw:
     The lengths of real prompts have a long tail, as the last one has.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it has another form.
     """
     kind, *numbers = text.split(":")
     try:
         match kind, [float(number) for number in numbers]:
-            case "uniform", [low, high] if 1 <= low <= high:
+            case "uniform", [low, high] if 1 <= low <= high < math.inf:
                 return lambda chance: chance.randint(round(low), round(high))
-            case "lognormal", [median, sigma] if median >= 1 and sigma >= 0:
+            case "lognormal", [median, sigma] if 1 <= median < math.inf and 0 <= sigma < math.inf:
                 return lambda chance: max(1, round(median * chance.lognormvariate(0, sigma)))
             case number, [] if int(number) >= 1:
                 return lambda chance: int(number)

@@ -19,7 +19,7 @@ QUANTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9, "
 def histogram(seconds: Iterable[float] = ()) -> HdrHistogram:
     """An HDR histogram in microseconds, 1 µs to 1 h with 3 digits.
 
-    Values outside are put at the nearest end: ``record_value`` would drop them without a word.
+    Values outside are put at the nearest end: ``record_value`` would silently drop them.
     """
     result = HdrHistogram(1, HOUR_US, 3)
     for value in seconds:

@@ -38,7 +38,7 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True)
-class OpenAi:
+class OpenAiTarget:
     """The model server itself."""
 
     stream: bool
@@ -73,7 +73,7 @@ class OpenAi:
 
 
 @dataclass(frozen=True)
-class Chat:
+class ChatTarget:
     """The chat's API, which names who answered in the body."""
 
     path: str = "/api/chat"

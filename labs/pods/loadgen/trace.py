@@ -13,7 +13,7 @@ from datetime import datetime
 
 
 class BadTrace(ValueError):
-    """The text is no trace; the message names the line."""
+    """The text is not a valid trace; the message names the line."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def read(lines: Iterable[str], speed: float = 1.0) -> list[Arrival]:
     """The arrivals of a trace in order of time, ``speed`` times as fast as they were.
 
     Raises:
-        BadTrace: a column is missing, a value is no time or no number, or there is no request at all.
+        BadTrace: a column is missing, a value is not a time or number, or the trace is empty.
     """
     table = csv.DictReader(lines)
     if "TIMESTAMP" not in (table.fieldnames or ()):

@@ -21,12 +21,16 @@ class InboundTarget(NamedTuple):
 
 
 class OutboundTarget(NamedTuple):
-    """The service port an outbound request was for; ``route``: its HTTPRoute as GROUP/NAMESPACE/NAME, `NO_ROUTE`, or empty."""
+    """The service port an outbound request was for, or with ``egress`` the port of an EgressNetwork.
+
+    ``route``: its HTTPRoute as GROUP/NAMESPACE/NAME, `NO_ROUTE`, the name of a network's own route, or empty.
+    """
 
     namespace: str
     name: str
     port: int
     route: str = ""
+    egress: bool = False
 
     @property
     def key(self) -> str:
@@ -38,7 +42,8 @@ class Record(NamedTuple):
 
     ``upstream`` is ``127.x.y.z:port`` or empty, durations are in milliseconds, ``latency_ms`` to the answer's first byte.
     ``backend`` is the service port the request went to, ``error`` Linkerd's name of why the proxy itself failed it,
-    ``error_text`` its ``l5d-proxy-error``, ``breaker`` an event of failure accrual and the endpoint it is about.
+    ``error_text`` its ``l5d-proxy-error``, ``breaker`` an event of failure accrual, the endpoint it is about,
+    the mode and, where it was taken out, why. ``limited``: the scope and the policy of a rate limit that the request exceeded.
     """
 
     inbound: InboundTarget | None
@@ -60,6 +65,7 @@ class Record(NamedTuple):
     error: str = ""
     error_text: str = ""
     breaker: str = ""
+    limited: tuple[str, Ref] | None = None
 
 
 def parse(line: str | bytes) -> Record:
@@ -71,6 +77,8 @@ def parse(line: str | bytes) -> Record:
     try:
         fields = json.loads(line)
         inbound, outbound = _targets(fields["route"] or "")
+        if outbound and outbound.egress:  # a network's own route is for every port: the script's note has the request's
+            outbound = outbound._replace(port=int(fields["mesh"]["egress"].rpartition(":")[2]))
         total = (fields["total_us"] or 0) / 1000
         first = fields["first_us"]
         return Record(
@@ -89,8 +97,7 @@ def parse(line: str | bytes) -> Record:
             grpc_status=str(fields["grpc"] or fields.get("grpc_alone") or ""),
             protocol=fields["protocol"] or "",
             backend=_targets(fields.get("cluster") or "")[1],
-            error_text=fields.get("error") or "",
-            **_of_balancer(fields),
+            **{"error_text": fields.get("error") or "", **_of_scripts(fields)},
         )
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"expected a record of the access log; found {line[:200]!r} ({error!r})") from error
@@ -101,14 +108,14 @@ def _targets(route: str) -> tuple[InboundTarget | None, OutboundTarget | None]:
     inbound = outbound = None
     if parts[0] == "in":
         inbound = InboundTarget(int(parts[1]), parse_ref(parts[2]), parse_ref(parts[3]) if parts[3] else None)
-        parts = parts[4:]
-    if parts[:1] == ["out"]:
-        outbound = OutboundTarget(parts[1], parts[2], int(parts[3]), "|".join(parts[4:5]))
+        parts = parts[4:] or [""]
+    if parts[0] in ("out", "egress"):
+        outbound = OutboundTarget(parts[1], parts[2], int(parts[3]), "|".join(parts[4:5]), parts[0] == "egress")
     return inbound, outbound
 
 
-def _of_balancer(fields: dict[str, Any]) -> dict[str, Any]:
-    """What the balancer's script left, and the names of timeouts it does not see."""
+def _of_scripts(fields: dict[str, Any]) -> dict[str, Any]:
+    """What the scripts left, and the names of timeouts they do not see."""
     left = fields.get("mesh") or {}
     flags = (fields["flags"] or "").split(",")
     error = left.get("error", "")
@@ -116,4 +123,6 @@ def _of_balancer(fields: dict[str, Any]) -> dict[str, Any]:
         error = fields.get("timeout") or error
     elif "SI" in flags:
         error = "IDLE_TIMEOUT"
-    return {"error": error, "retries": int(left.get("retries", 0)), "breaker": left.get("breaker", "")}
+    scope, _, policy = left.get("limited", "").partition(" ")
+    found = {"error": error, "retries": int(left.get("retries", 0)), "breaker": left.get("breaker", "")}
+    return found | ({"limited": (scope, parse_ref(policy)), "error_text": left.get("limit_error", "")} if policy else {})

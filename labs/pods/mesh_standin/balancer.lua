@@ -10,8 +10,10 @@ local PAUSE_MS = 1000 -- upper limit of one pause; the pause listener answers so
 local REFUSED_FIRST, REFUSED_LAST = 0.1, 4.0 -- an endpoint that refuses connections is left alone for that long
 local FORGET = 10.0 -- a request without an answer for so long was given up by its client (Envoy does not tell Lua when)
 local SWEEP_EVERY = 1.0
+local EXHAUSTED = "8" -- gRPC's resource exhausted
+local BUCKETS = 10 -- the slices of a success rate's window
 
-local services = {} -- by key: {text, endpoints = {address = endpoint}, order = {endpoint…}, failing_fast}
+local services = {} -- by key: {text, breaker, endpoints = {address = endpoint}, order = {endpoint…}, failing_fast}
 local requests = {} -- by id: {service, picks, started, retried}
 local last_id = 0
 local swept = 0 -- when
@@ -20,17 +22,32 @@ local function now(handle)
   return tonumber(handle:timestampString(EnvoyTimestampResolution.MICROSECOND)) / 1e6
 end
 
-local function new_endpoint(address, time)
-  return {address = address, latency = DEFAULT_LATENCY, sampled = time, pending = 0, failures = 0, penalty = 0, refused = 0, away_until = 0}
+-- Failure accrual starts over: nothing has failed, nothing is being probed.
+local function reset_breaker(endpoint)
+  endpoint.failures, endpoint.penalty, endpoint.probed, endpoint.window = 0, 0, nil, nil
 end
 
--- The service of a route's context, with its endpoints as the route says; known ones keep what is known of them.
+local function new_endpoint(address, time)
+  local endpoint = {address = address, latency = DEFAULT_LATENCY, sampled = time, pending = 0, refused = 0, away_until = 0}
+  reset_breaker(endpoint)
+  return endpoint
+end
+
+-- The service of a route's context, with its endpoints as the route says; known ones keep what is known of them, but for
+-- what a breaker of another configuration has found.
 local function service_of(context, time)
-  local key, text = context:get("key"), context:get("endpoints")
+  local key, text, breaker = context:get("key"), context:get("endpoints"), context:get("breaker")
   local service = services[key]
+  if service and service.breaker ~= breaker then
+    service.breaker = breaker
+    for _, endpoint in ipairs(service.order) do
+      reset_breaker(endpoint)
+      endpoint.away_until = 0
+    end
+  end
   if service and service.text == text then return service end
   local known = service and service.endpoints or {}
-  service = {text = text, endpoints = {}, order = {}, failing_fast = service and service.failing_fast}
+  service = {text = text, breaker = breaker, endpoints = {}, order = {}, failing_fast = service and service.failing_fast}
   for address in string.gmatch(text, "[^,]+") do
     local endpoint = known[address] or new_endpoint(address, time)
     service.endpoints[address] = endpoint
@@ -160,28 +177,84 @@ function envoy_on_request(handle)
   metadata:set("envoy.lb", "request", last_id)
 end
 
-local function tell(handle, event, endpoint)
-  handle:streamInfo():dynamicMetadata():set("l5d", "breaker", event .. " " .. endpoint.address)
+local function tell(handle, event, endpoint, reason)
+  handle:streamInfo():dynamicMetadata():set("l5d", "breaker", event .. " " .. endpoint.address .. " " .. reason)
 end
 
--- Failure accrual: out after so many failures in a row, then one request as a probe, with a doubled penalty if it fails.
-local function on_failure(handle, context, endpoint, time)
-  local allowed = context:get("failures")
-  if not allowed then return end
-  endpoint.failures = endpoint.failures + 1
-  if endpoint.penalty == 0 and endpoint.failures < allowed then return end
-  if endpoint.penalty > 0 and not endpoint.probed then return end -- sent before it was taken out
-  if endpoint.penalty == 0 then tell(handle, "closed", endpoint) end
+-- A share of successes in a ring of slices, each a tenth of the window: those that are too old are emptied first.
+local function roll(window, width, time)
+  local steps = math.floor((time - window.began) / width)
+  for i = 1, math.min(steps, BUCKETS) do
+    window[(window.current + i) % BUCKETS] = {total = 0, good = 0}
+  end
+  window.current = (window.current + steps) % BUCKETS
+  window.began = window.began + steps * width
+end
+
+local function count(context, endpoint, good, time)
+  local width = context:get("window") / BUCKETS
+  local window = endpoint.window
+  if not window then
+    window = {current = 0, began = time}
+    for i = 0, BUCKETS - 1 do window[i] = {total = 0, good = 0} end
+    endpoint.window = window
+  end
+  roll(window, width, time)
+  local slice = window[window.current]
+  slice.total, slice.good = slice.total + 1, slice.good + (good and 1 or 0)
+end
+
+local function success_rate_is_low(context, endpoint)
+  local total, good = 0, 0
+  for i = 0, BUCKETS - 1 do
+    total, good = total + endpoint.window[i].total, good + endpoint.window[i].good
+  end
+  return total >= context:get("min_requests") and good / total < context:get("threshold")
+end
+
+local function take_out(context, endpoint, time)
   endpoint.penalty = math.min(math.max(endpoint.penalty * 2, context:get("min_penalty")), context:get("max_penalty"))
   endpoint.away_until = time + endpoint.penalty * (1 + context:get("jitter") * math.random())
   settle_probe(endpoint)
 end
 
-local function on_success(handle, endpoint)
-  if endpoint.penalty > 0 and not endpoint.probed then return end
-  if endpoint.penalty > 0 then tell(handle, "reopened", endpoint) end
-  endpoint.failures, endpoint.penalty, endpoint.refused = 0, 0, 0
-  settle_probe(endpoint)
+-- Why an answer is one too many: failures in a row, or the success rate where the configuration has one; nil if it is not.
+local function trip(context, endpoint, failed, good, time)
+  local allowed, threshold = context:get("failures"), context:get("threshold")
+  endpoint.failures = failed and endpoint.failures + 1 or 0
+  if threshold and threshold > 0 then count(context, endpoint, good, time) end
+  if allowed > 0 and endpoint.failures >= allowed then return "ConsecutiveFailures" end
+  if threshold and threshold > 0 and success_rate_is_low(context, endpoint) then return "LowSuccessRate" end
+end
+
+-- What a probe of an endpoint that is out has found.
+local function settle(handle, context, endpoint, good, time)
+  if good then
+    tell(handle, "reopened", endpoint, context:get("mode"))
+    reset_breaker(endpoint)
+  else
+    take_out(context, endpoint, time)
+  end
+end
+
+-- Failure accrual: an endpoint that trips is out, then one request is a probe, with a doubled penalty if it fails too.
+-- `limited`: the answer says "too many requests", which the mode `unified` takes for a failure of the rate and of a probe.
+local function judge(handle, context, endpoint, failed, limited, time)
+  if not failed then endpoint.refused = 0 end
+  local mode = context:get("mode")
+  if not mode then
+    settle_probe(endpoint)
+    return
+  end
+  local good = not failed and not (limited and mode == "unified")
+  if endpoint.penalty > 0 then
+    if endpoint.probed then settle(handle, context, endpoint, good, time) end -- others were sent before it was taken out
+    return
+  end
+  local reason = trip(context, endpoint, failed, good, time)
+  if not reason then return end
+  tell(handle, "closed", endpoint, mode .. " " .. reason)
+  take_out(context, endpoint, time)
 end
 
 local function on_refused(endpoint, time)
@@ -203,16 +276,15 @@ function envoy_on_response(handle)
   local is_local = headers:get("l5d-proxy-error")
   local status = tonumber(headers:get(":status"))
   for i = 1, attempts - 1 do
-    if request.retried then on_failure(handle, context, request.picks[i], time) else on_refused(request.picks[i], time) end
+    if request.retried then judge(handle, context, request.picks[i], true, false, time) else on_refused(request.picks[i], time) end
   end
   if request.retried and attempts > 1 then handle:streamInfo():dynamicMetadata():set("l5d", "retries", attempts - 1) end
   local last = request.picks[attempts]
   if is_local and string.find(is_local, "(Connect)", 1, true) then
     on_refused(last, time)
-  elseif status >= 500 then
-    on_failure(handle, context, last, time)
   else
-    on_success(handle, last)
+    local limited = status == 429 or headers:get("grpc-status") == EXHAUSTED
+    judge(handle, context, last, status >= 500, limited, time)
   end
   for _ in handle:bodyChunks() do break end -- the latency that counts is the one to the first piece of the body
   request.picks[1].pending = request.picks[1].pending - 1

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from labs.wire import certificates
+from labs.wire.certificates import Authority, Validity, has_signed
 
 ISSUER_NAME = "identity.linkerd.cluster.local"
 LIFETIME = datetime.timedelta(hours=24)
@@ -48,54 +49,17 @@ class Issuer:
             return f"certificate has expired or is not yet valid: current time {now} is before {begin}"
         if now >= end:
             return f"certificate has expired or is not yet valid: current time {now} is after {end}"
-        vouched_for = any(_vouches(anchor, self.chain[-1]) for anchor in anchors)
+        vouched_for = any(anchor == self.chain[-1] or has_signed(anchor, self.chain[-1]) for anchor in anchors)
         return "" if vouched_for else "certificate signed by unknown authority"
 
     def sign(self, csr: x509.CertificateSigningRequest, name: str, now: datetime.datetime) -> x509.Certificate:
         """A leaf for ``name`` only, whatever else the request asks for, valid for 24 hours from ``now`` (aware, UTC)."""
         issuer = self.chain[0]
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if len(name) <= 64 else []))
-            .issuer_name(issuer.subject)
-            .public_key(csr.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - CLOCK_SKEW)
-            .not_valid_after(min(now + LIFETIME + CLOCK_SKEW, issuer.not_valid_after_utc))
-        )
-        for extension, critical in _leaf_extensions(name, issuer):
-            builder = builder.add_extension(extension, critical)
-        return builder.sign(self.key, hashes.SHA256())
-
-
-def _vouches(anchor: x509.Certificate, certificate: x509.Certificate) -> bool:
-    if anchor == certificate:
-        return True
-    try:
-        certificate.verify_directly_issued_by(anchor)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
-
-
-def _leaf_extensions(name: str, issuer: x509.Certificate) -> list[tuple[x509.ExtensionType, bool]]:
-    usage = x509.KeyUsage(
-        digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
-        key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    return [
-        (usage, True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(_ec_public_key(issuer)), False),
-        # RFC 5280: critical where the subject is empty, as it is for names a CN cannot hold.
-        (x509.SubjectAlternativeName([x509.DNSName(name)]), len(name) > 64),
-    ]
-
-
-def _ec_public_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
-    key = certificate.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey), "Issuer.from_pem has checked it"
-    return key
+        validity = Validity(now - CLOCK_SKEW, min(now + LIFETIME + CLOCK_SKEW, issuer.not_valid_after_utc))
+        key = csr.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise ValueError(f"expected a request for an EC key; found {type(key).__name__}")
+        return Authority(issuer, self.key).leaf(key, certificates.name(name), validity, hosts=[name])
 
 
 def names_of(csr: x509.CertificateSigningRequest) -> list[str]:
@@ -109,16 +73,11 @@ def names_of(csr: x509.CertificateSigningRequest) -> list[str]:
 
 def new_request(name: str) -> tuple[str, str]:
     """A new P-256 private key (PEM, PKCS 8) and a request (PEM) for a certificate in ``name``."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = certificates.new_key()
     csr = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(x509.Name([]))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), False)
         .sign(key, hashes.SHA256())
     )
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return private.decode(), csr.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def to_pem(*certificates: x509.Certificate) -> str:
-    return "".join(certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in certificates)
+    return certificates.key_to_pem(key), csr.public_bytes(serialization.Encoding.PEM).decode()

@@ -14,12 +14,14 @@ from typing import Any
 
 from aiohttp import web
 
-from labs.pods.mesh_standin import route_status, service
+from labs.pods.mesh_standin import service, status_writer
+from labs.pods.mesh_standin.default_policy import cluster_default_policy
+from labs.pods.mesh_standin.egress import networks_for
 from labs.pods.mesh_standin.endpoints import service_ports
-from labs.pods.mesh_standin.inbound_policy import PolicyIndex, cluster_default_policy
-from labs.pods.mesh_standin.outbound_policy import PortKey
-from labs.pods.mesh_standin.proxy_config import DEFAULT_POLICIES, InboundPort, ServicePort, Update
+from labs.pods.mesh_standin.inbound_policy import PolicyIndex
+from labs.pods.mesh_standin.proxy_config import DEFAULT_POLICIES, EgressNetwork, InboundPort, ServicePort, Update
 from labs.pods.mesh_standin.remote_clusters import RemoteClusters
+from labs.wire import linkerd
 from labs.wire.kube_api import KubeApi, in_cluster
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ PORT = 8086
 SETTLE = 0.01
 """Seconds to wait after a change for others that come with it: one `kubectl apply` is several."""
 STATUS_SETTLE = 0.2
-"""The same before HTTPRoutes' status is written: proxies come first."""
+"""The same before statuses are written: proxies come first."""
 HEARTBEAT = 10.0
 """Seconds after which a quiet stream carries an empty line, so that both ends notice a dead connection."""
 WATCHED = {
@@ -37,12 +39,15 @@ WATCHED = {
     "services": "services",
     "namespaces": "namespaces",
     "endpointslices": "discovery.k8s.io/v1/endpointslices",
-    "servers": "policy.linkerd.io/v1beta3/servers",
-    "authorizationpolicies": "policy.linkerd.io/v1alpha1/authorizationpolicies",
-    "meshtlsauthentications": "policy.linkerd.io/v1alpha1/meshtlsauthentications",
-    "networkauthentications": "policy.linkerd.io/v1alpha1/networkauthentications",
-    "httproutes": "gateway.networking.k8s.io/v1/httproutes",
-    "linkerd-httproutes": "policy.linkerd.io/v1beta3/httproutes",
+    "servers": linkerd.SERVERS,
+    "authorizationpolicies": linkerd.AUTHORIZATION_POLICIES,
+    "meshtlsauthentications": linkerd.MESH_TLS_AUTHENTICATIONS,
+    "networkauthentications": linkerd.NETWORK_AUTHENTICATIONS,
+    "httplocalratelimitpolicies": linkerd.RATE_LIMIT_POLICIES,
+    "egressnetworks": linkerd.EGRESS_NETWORKS,
+    "tlsroutes": linkerd.TLS_ROUTES,
+    "httproutes": linkerd.HTTP_ROUTES,
+    "linkerd-httproutes": linkerd.POLICY_HTTP_ROUTES,
 }
 REQUIRED = ("pods", "services", "namespaces", "endpointslices")
 """Without these there is nothing to say; the others may appear later (their CRDs may be missing)."""
@@ -58,6 +63,7 @@ class Destination:
     default_policy: str = DEFAULT_POLICIES[0]
     remotes: RemoteClusters = field(init=False)
     _services: list[ServicePort] | None = None
+    _egress: dict[str, list[EgressNetwork]] = field(default_factory=dict)
     _policies: PolicyIndex | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +84,7 @@ class Destination:
 
     def on_remote_change(self) -> None:
         self._services = None
+        self._egress = {}
         self._wake()
 
     def on_sync(self, name: str) -> None:
@@ -94,6 +101,14 @@ class Destination:
             self._services = service_ports(services, slices, pods, self.http_routes(), self.remotes.clusters)
         return self._services
 
+    def egress(self, namespace: str) -> list[EgressNetwork]:
+        """What the pods of a namespace may call outside the cluster."""
+        if namespace not in self._egress:
+            ports = {(port["namespace"], port["name"], port["port"]) for port in self.services()}
+            networks = self.objects["egressnetworks"].values()
+            self._egress[namespace] = networks_for(namespace, networks, self.http_routes(), ports)
+        return self._egress[namespace]
+
     def inbound(self, namespace: str, name: str) -> list[InboundPort] | None:
         """The inbound side of one pod; None while the pod has not been seen."""
         if self._policies is None:
@@ -108,12 +123,6 @@ class Destination:
     def http_routes(self) -> list[Object]:
         """The HTTPRoutes of both API groups."""
         return [route for name in ("httproutes", "linkerd-httproutes") for route in self.objects[name].values()]
-
-    def server_names(self) -> set[tuple[str, str]]:
-        return {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in self.objects["servers"].values()}
-
-    def port_keys(self) -> set[PortKey]:
-        return {(port["namespace"], port["name"], port["port"]) for port in self.services()}
 
     def _namespace(self, name: str) -> Object | None:
         return next((item for item in self.objects["namespaces"].values() if item["metadata"]["name"] == name), None)
@@ -142,6 +151,9 @@ class Destination:
         services, inbound = self.services(), self.inbound(namespace, pod)
         if services is not sent.get("services") and services != sent.get("services"):
             update["services"] = services
+        egress = self.egress(namespace)
+        if egress != sent.get("egress", []):
+            update["egress"] = egress
         if inbound is not None and inbound != sent.get("inbound"):
             update["inbound"] = inbound
         return update
@@ -173,6 +185,6 @@ async def _write_status(api: KubeApi, destination: Destination) -> None:
     while True:
         changed = destination.changed
         if destination.is_ready():
-            await route_status.write(api, destination.http_routes(), destination.server_names(), destination.port_keys())
+            await status_writer.write(api, destination.objects)
         await changed.wait()
         await asyncio.sleep(STATUS_SETTLE)

@@ -9,14 +9,12 @@ from typing import Any
 
 from labs.pods.mesh_standin import federation, outbound_policy
 from labs.pods.mesh_standin.opaque_ports import is_opaque
-from labs.pods.mesh_standin.proxy_config import Endpoint, ServicePort, authority, identity_of
+from labs.pods.mesh_standin.proxy_config import Endpoint, ServicePort, authority
 from labs.pods.mesh_standin.remote_clusters import RemoteCluster
+from labs.wire import linkerd
+from labs.wire.linkerd import identity_of
 
 Object = dict[str, Any]
-CONTROL_PLANE_LABEL = "linkerd.io/control-plane-ns"
-MIRRORED = "mirror.linkerd.io/mirrored-service"
-GATEWAY_IDENTITY = "mirror.linkerd.io/remote-gateway-identity"
-REMOTE_NAME = "mirror.linkerd.io/remote-svc-fq-name"
 OWNER_LABELS = ("deployment", "daemonset", "statefulset", "job", "replicaset")
 
 
@@ -38,7 +36,8 @@ def service_ports(
     ]
     ports = {(port["namespace"], port["name"], port["port"]) for port in found}
     for port in found:
-        if attached := outbound_policy.routes_of_port((port["namespace"], port["name"], port["port"]), routes, ports):
+        key = (port["namespace"], port["name"], port["port"])
+        if attached := outbound_policy.routes_of_port(key, port.get("policy", {}), routes, ports):
             port["routes"] = attached
     return sorted(found, key=lambda item: (item["namespace"], item["name"], item["port"]))
 
@@ -67,8 +66,8 @@ class ClusterIndex:
 def _service_port(service: Object, port: Object, clusters: Mapping[str | None, ClusterIndex]) -> ServicePort:
     meta = service["metadata"]
     sources = federation.discovery(service)
-    mirrored = (meta.get("labels") or {}).get(MIRRORED) == "true" and not sources
-    remote = (meta.get("annotations") or {}).get(REMOTE_NAME) if mirrored else None
+    mirrored = (meta.get("labels") or {}).get(linkerd.MIRRORED_SERVICE) == "true" and not sources
+    remote = (meta.get("annotations") or {}).get(linkerd.REMOTE_FULL_NAME) if mirrored else None
     endpoints = [
         _labelled(endpoint, service, name, remote)
         for cluster, name in sources or [(None, meta["name"])]
@@ -93,7 +92,7 @@ def _service_port(service: Object, port: Object, clusters: Mapping[str | None, C
 
 
 def _endpoints(item: Object, port_name: str | None, pods: Mapping[str, Object]) -> Iterator[Endpoint]:
-    gateway = (item["metadata"].get("annotations") or {}).get(GATEWAY_IDENTITY)
+    gateway = (item["metadata"].get("annotations") or {}).get(linkerd.REMOTE_GATEWAY_IDENTITY)
     ports = [port["port"] for port in item.get("ports") or () if (port.get("name") or None) == (port_name or None)]
     for entry in item.get("endpoints") or ():
         if (entry.get("conditions") or {}).get("ready") is False:
@@ -107,7 +106,7 @@ def _endpoints(item: Object, port_name: str | None, pods: Mapping[str, Object]) 
 
 def pod_identity(pod: Object | None) -> str | None:
     """The identity a meshed pod's proxy presents; None for a pod outside the mesh."""
-    if not pod or CONTROL_PLANE_LABEL not in (pod["metadata"].get("labels") or {}):
+    if not pod or linkerd.CONTROL_PLANE_NS not in (pod["metadata"].get("labels") or {}):
         return None
     return identity_of(pod["spec"].get("serviceAccountName", "default"), pod["metadata"]["namespace"])
 
@@ -116,8 +115,8 @@ def pod_labels(pod: Object) -> dict[str, str]:
     """A pod as the target in outbound metrics: the ``dst_*`` labels of linkerd-observed file 11."""
     labels = pod["metadata"].get("labels") or {}
     found = {
-        "dst_control_plane_ns": labels.get(CONTROL_PLANE_LABEL, ""),
-        **{f"dst_{kind}": labels.get(f"linkerd.io/proxy-{kind}", "") for kind in OWNER_LABELS},
+        "dst_control_plane_ns": labels.get(linkerd.CONTROL_PLANE_NS, ""),
+        **{f"dst_{kind}": labels.get(linkerd.PROXY_OWNER_PREFIX + kind, "") for kind in OWNER_LABELS},
         "dst_namespace": pod["metadata"]["namespace"],
         "dst_pod": pod["metadata"]["name"],
         "dst_pod_template_hash": labels.get("pod-template-hash", ""),
@@ -133,7 +132,7 @@ def _labelled(endpoint: Endpoint, service: Object, name: str, remote: str | None
     if remote:
         target, namespace, *_ = remote.split(".")
         labels |= {
-            "dst_target_cluster": meta["labels"].get("mirror.linkerd.io/cluster-name", ""),
+            "dst_target_cluster": meta["labels"].get(linkerd.MIRROR_CLUSTER, ""),
             "dst_target_service": target,
             "dst_target_service_namespace": namespace,
         }

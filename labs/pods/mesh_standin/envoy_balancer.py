@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 from labs.pods.mesh_standin.envoy_types import EXTENSIONS, Message, typed
 from labs.pods.mesh_standin.proxy_config import Accrual, ServicePort, service_key
-from labs.wire.addresses import wire
+from labs.wire.addresses import to_loopback
 
 LUA = "lua"
 METADATA = "l5d"
@@ -33,10 +34,24 @@ def balanced(
     service: ServicePort, accrual: Accrual | None, *, attempts: int, retried: bool, logical: str, backend: str
 ) -> Message:
     """The context for requests to ``service``; ``logical`` and ``backend`` begin the text of errors."""
-    breaker = {} if accrual is None else {**accrual, "failures": accrual["max_failures"]}
-    addresses = ",".join(f"{wire(item['address'])}:{item['port']}" for item in service["endpoints"])
+    addresses = ",".join(f"{to_loopback(item['address'])}:{item['port']}" for item in service["endpoints"])
     context = {"key": service_key(service), "endpoints": addresses, "attempts": attempts, "retried": retried}
-    return lua_context(**context, **breaker, logical=logical, backend=backend)
+    return lua_context(**context, **_breaker(accrual), logical=logical, backend=backend)
+
+
+def _breaker(accrual: Accrual | None) -> Message:
+    """What the script knows of failure accrual; ``breaker`` differs wherever any of it does."""
+    if accrual is None:
+        return {}
+    rate = accrual.get("success_rate")
+    found: Message = {
+        "failures": accrual["max_failures"],
+        "min_penalty": accrual["min_penalty"],
+        "max_penalty": accrual["max_penalty"],
+        "jitter": accrual["jitter"],
+        **(rate or {}),
+    }
+    return found | {"breaker": json.dumps(found, sort_keys=True), "mode": "consecutive" if rate is None else "unified"}
 
 
 def failing(status: int, error: str) -> Message:

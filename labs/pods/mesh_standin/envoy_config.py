@@ -5,8 +5,9 @@ from __future__ import annotations
 from labs.pods.mesh_standin import envoy_balancer, envoy_gateway, envoy_inbound, envoy_outbound
 from labs.pods.mesh_standin.discovery import SOCKET, Discovery
 from labs.pods.mesh_standin.envoy_types import ANCHORS_SECRET, DISCOVERY_CLUSTER, IDENTITY_SECRET, SECRET, Message, discovered
-from labs.pods.mesh_standin.proxy_config import GATEWAY_PORT, InboundPort, ServicePort, Update, service_key
+from labs.pods.mesh_standin.proxy_config import EgressNetwork, InboundPort, ServicePort, Update, service_key
 from labs.wire.addresses import shadow
+from labs.wire.linkerd import GATEWAY_PORT
 
 ADMIN_SOCKET = "admin.sock"
 """In Envoy's working directory, as the discovery socket: a relative path stays under the 107 bytes a socket's may have."""
@@ -37,14 +38,19 @@ def bootstrap(identity: str, anchors: str) -> Message:
 class EnvoyConfig:
     """Keeps ``discovery`` in step with what the destination service says.
 
-    ``host`` is the pod's wire address, ``cluster_proxy`` host and port of the cluster's own forward proxy.
+    ``host`` is the pod's wire address, ``cluster_proxy`` host and port of the cluster's own forward proxy; ``log_requests``:
+    whether the records have what an access log says.
     """
 
-    def __init__(self, host: str, namespace: str, identity: str, cluster_proxy: tuple[str, int]) -> None:
+    def __init__(
+        self, host: str, namespace: str, identity: str, cluster_proxy: tuple[str, int], *, log_requests: bool = False
+    ) -> None:
+        self.log_requests = log_requests
         self.host, self.namespace, self.identity, self.cluster_proxy = host, namespace, identity, cluster_proxy
         self.discovery = Discovery()
         self.inbound: list[InboundPort] = []
         self.services: list[ServicePort] = []
+        self.egress: list[EgressNetwork] = []
         self._identities: dict[str, set[str]] = {}
 
     def set_certificate(self, chain: str, key: str) -> None:
@@ -57,6 +63,7 @@ class EnvoyConfig:
         """Take over the sections of ``update``: what is pointed at goes before what points at it."""
         self.inbound = update.get("inbound", self.inbound)
         self.services = update.get("services", self.services)
+        self.egress = update.get("egress", self.egress)
         for kind, resources in (("clusters", self._clusters()), ("routes", self._routes()), ("listeners", self._listeners())):
             self.discovery.set(kind, {resource["name"]: resource for resource in resources})
 
@@ -77,7 +84,7 @@ class EnvoyConfig:
         return sorted(known)
 
     def _routes(self) -> list[Message]:
-        found = [envoy_outbound.routes(self.services, self.namespace)]
+        found = [envoy_outbound.routes(self.services, self.namespace, self.egress)]
         for port in self.inbound:
             if port["port"] == GATEWAY_PORT:
                 found.append(envoy_gateway.routes(port, self.services, self.identity))
@@ -89,7 +96,7 @@ class EnvoyConfig:
         found = [envoy_outbound.listener([shadow(self.host), self.host])]
         for port in self.inbound:
             if port["port"] == GATEWAY_PORT:
-                found.append(envoy_gateway.listener(self.host, self.identity))
+                found.append(envoy_gateway.listener(self.host, self.identity, log_requests=self.log_requests))
             else:
-                found.append(envoy_inbound.listener(port, self.host, self.identity))
+                found.append(envoy_inbound.listener(port, self.host, self.identity, log_requests=self.log_requests))
         return found

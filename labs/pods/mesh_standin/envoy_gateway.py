@@ -9,11 +9,13 @@ from labs.pods.mesh_standin.envoy_http import connection_manager, rbac_filter
 from labs.pods.mesh_standin.envoy_inbound import CLIENT_ID, route_name
 from labs.pods.mesh_standin.envoy_outbound import REPLIES, authority_of
 from labs.pods.mesh_standin.envoy_types import LISTENER, RBAC, ROUTES, Message, address, server_tls, typed
-from labs.pods.mesh_standin.proxy_config import GATEWAY_PORT, InboundPort, ServicePort, service_key
+from labs.pods.mesh_standin.proxy_config import InboundPort, ServicePort, service_key
+from labs.wire.linkerd import GATEWAY_PORT
 
 
-def listener(host: str, identity: str) -> Message:
+def listener(host: str, identity: str, *, log_requests: bool = False) -> Message:
     """Only mTLS for the gateway's own identity gets in; any other connection is closed without an answer."""
+    filters = [rbac_filter(), envoy_balancer.lua_filter()]
     return {
         "@type": LISTENER,
         "name": "gateway",
@@ -23,7 +25,7 @@ def listener(host: str, identity: str) -> Message:
             {
                 "filter_chain_match": {"transport_protocol": "tls", "server_names": [identity]},
                 "transport_socket": server_tls(),
-                "filters": [connection_manager("gateway", "gateway", REPLIES, [rbac_filter(), envoy_balancer.lua_filter()])],
+                "filters": [connection_manager("gateway", "gateway", REPLIES, filters, log_requests=log_requests)],
             }
         ],
     }
@@ -42,7 +44,7 @@ def routes(port: InboundPort, services: Iterable[ServicePort], identity: str) ->
 
 
 def _virtual_host(port: InboundPort, service: ServicePort, identity: str) -> Message:
-    last = port["routes"][-1]
+    last = port["routes"][-1]  # the default one, unless a route is attached to the gateway's Server
     forwarded = f"by={identity};for=%DOWNSTREAM_PEER_DNS_SAN%;host=%REQ(:AUTHORITY)%;proto=https"
     canonical = f"{service['name']}.{service['namespace']}.svc.cluster.local:{service['port']}"
     balanced = envoy_balancer.balanced(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from labs.pods.mesh_standin import request_log
 from labs.pods.mesh_standin.envoy_types import RBAC, Message, discovered, typed
 
 ACCESS_LOG_FIELDS = {
@@ -30,8 +31,9 @@ ACCESS_LOG_FIELDS = {
 """One JSON line per finished request; the launcher reads them from Envoy's standard output."""
 
 
-def access_log() -> list[Message]:
-    log_format = {"json_format": ACCESS_LOG_FIELDS}
+def access_log(*, requests: bool = False) -> list[Message]:
+    """``requests``: with what a learner's access log says of them."""
+    log_format = {"json_format": {**ACCESS_LOG_FIELDS, **({request_log.KEY: request_log.FIELDS} if requests else {})}}
     return [{"name": "stdout", "typed_config": typed("access_loggers.stream.v3.StdoutAccessLog", log_format=log_format)}]
 
 
@@ -39,7 +41,9 @@ def rbac_filter() -> Message:
     return {"name": RBAC, "typed_config": typed("filters.http.rbac.v3.RBAC")}
 
 
-def connection_manager(name: str, routes: str, local_replies: Sequence[Message], filters: Sequence[Message]) -> Message:
+def connection_manager(
+    name: str, routes: str, local_replies: Sequence[Message], filters: Sequence[Message], *, log_requests: bool = False
+) -> Message:
     """A network filter that speaks HTTP/1 and HTTP/2, routes by ``routes``, adds no headers and never times out."""
     router = {"name": "router", "typed_config": typed("filters.http.router.v3.Router", suppress_envoy_headers=True)}
     config = typed(
@@ -47,7 +51,7 @@ def connection_manager(name: str, routes: str, local_replies: Sequence[Message],
         stat_prefix=name,
         rds={"route_config_name": routes, "config_source": discovered()},
         http_filters=[*filters, router],
-        access_log=access_log(),
+        access_log=access_log(requests=log_requests),
         http_protocol_options={"accept_http_10": True},
         upgrade_configs=[{"upgrade_type": "websocket"}],
         use_remote_address=False,

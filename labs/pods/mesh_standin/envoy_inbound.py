@@ -6,8 +6,10 @@ is HTTP if it looks like it, else TCP.
 
 from __future__ import annotations
 
-from labs.pods.mesh_standin import envoy_rbac, envoy_tcp
+from labs.pods.mesh_standin import envoy_rate_limit, envoy_rbac, envoy_tcp
 from labs.pods.mesh_standin.envoy_http import connection_manager, local_reply, rbac_filter
+from labs.pods.mesh_standin.envoy_rate_limit import rate_limit_filter
+from labs.pods.mesh_standin.envoy_routes import header_changes, host_rewrite, precedence, redirect, route_match
 from labs.pods.mesh_standin.envoy_types import (
     CLUSTER,
     LISTENER,
@@ -38,11 +40,12 @@ def route_name(port: InboundPort, route: InboundRoute | None) -> str:
     )
 
 
-def listener(port: InboundPort, host: str, identity: str) -> Message:
+def listener(port: InboundPort, host: str, identity: str, *, log_requests: bool = False) -> Message:
     """The listener of one port; everything but opacity reaches it through its routes, so it hardly ever changes."""
     number = port["port"]
     tcp = envoy_tcp.filters(port)
-    http = [connection_manager(f"in-{number}", f"in-{number}", REPLIES, [rbac_filter()])]
+    filters = [rbac_filter(), rate_limit_filter()]
+    http = [connection_manager(f"in-{number}", f"in-{number}", REPLIES, filters, log_requests=log_requests)]
     mesh = {"filter_chain_match": {"transport_protocol": "tls", "server_names": [identity]}, "transport_socket": server_tls()}
     chains: list[Message] = [
         {"name": "mesh", **mesh, "filters": tcp if port["opaque"] else http},
@@ -101,36 +104,19 @@ def routes(port: InboundPort) -> Message:
     return {"@type": ROUTES, "name": f"in-{port['port']}", "virtual_hosts": [host], "validate_clusters": False}
 
 
-def precedence(match: Match) -> tuple[bool, bool, int, bool, int]:
-    """A sort key, the Gateway API's order: exact paths, longer ones, then with a method, then with more headers."""
-    kind, headers = match["path_type"], match.get("headers", ())
-    return kind != "Exact", kind != "PathPrefix", -len(match["path"]), "method" not in match, -len(headers)
-
-
 def _route(port: InboundPort, route: InboundRoute, match: Match) -> Message:
+    filters = route.get("filters", {})
+    if "redirect" in filters:
+        action = redirect(filters["redirect"], match, port["port"])
+    else:
+        action = {"route": {"cluster": f"app-{port['port']}", "timeout": "0s", **host_rewrite(filters)}}
     return {
         "name": route_name(port, route),
         "match": route_match(match),
-        "route": {"cluster": f"app-{port['port']}", "timeout": "0s"},
-        "typed_per_filter_config": {RBAC: envoy_rbac.per_route(route["authorizations"])},
+        **action,
+        **header_changes(filters),
+        "typed_per_filter_config": {
+            RBAC: envoy_rbac.per_route(route["authorizations"]),
+            **envoy_rate_limit.per_route(port.get("rate_limit")),
+        },
     }
-
-
-def route_match(match: Match) -> Message:
-    """An HTTPRoute match in Envoy's terms."""
-    path, headers = match["path"], []
-    if method := match.get("method"):
-        headers.append({"name": ":method", "string_match": {"exact": method}})
-    for header in match.get("headers", ()):
-        matcher = {"safe_regex": {"regex": header["value"]}} if header["regex"] else {"exact": header["value"]}
-        headers.append({"name": header["name"], "string_match": matcher})
-    return {**_path_match(match["path_type"], path), "headers": headers}
-
-
-def _path_match(kind: str, path: str) -> Message:
-    if kind == "Exact":
-        return {"path": path}
-    if kind == "RegularExpression":
-        return {"safe_regex": {"regex": path}}
-    stem = path.rstrip("/")
-    return {"path_separated_prefix": stem} if stem else {"prefix": "/"}

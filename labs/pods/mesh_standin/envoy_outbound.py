@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from labs.pods.mesh_standin import envoy_balancer, envoy_outbound_routes
+from labs.pods.mesh_standin import envoy_balancer, envoy_egress, envoy_outbound_routes
 from labs.pods.mesh_standin.envoy_http import connection_manager, local_reply
 from labs.pods.mesh_standin.envoy_types import (
     CLUSTER,
@@ -17,8 +17,9 @@ from labs.pods.mesh_standin.envoy_types import (
     no_limits,
     plaintext,
 )
-from labs.pods.mesh_standin.proxy_config import OUTBOUND_PORT, Endpoint, ServicePort, authority, service_key
-from labs.wire.addresses import wire
+from labs.pods.mesh_standin.proxy_config import EgressNetwork, Endpoint, ServicePort, authority, service_key
+from labs.wire.addresses import to_loopback
+from labs.wire.linkerd import OUTBOUND_PORT
 
 MATCH_KEY = "envoy.transport_socket_match"
 REPLIES = (
@@ -39,28 +40,29 @@ def names(service: ServicePort, namespace: str) -> list[str]:
     name, own, port = service["name"], service["namespace"], service["port"]
     hosts = [f"{name}.{own}", f"{name}.{own}.svc", f"{name}.{own}.svc.cluster.local", f"{name}.{own}.svc.cluster.local."]
     hosts += [name] if own == namespace else []
-    hosts += [service["cluster_ip"], wire(service["cluster_ip"])] if service["cluster_ip"] != "None" else []
+    hosts += [service["cluster_ip"], to_loopback(service["cluster_ip"])] if service["cluster_ip"] != "None" else []
     return [f"{host}:{port}" for host in hosts] + (hosts if port == 80 else [])
 
 
 def listener(hosts: Sequence[str]) -> Message:
     """The forward proxy on port 4140 of ``hosts``: the pod's shadow address for its app, its own for the node's tools."""
     first, *others = [address(host, OUTBOUND_PORT) for host in hosts]
+    filters = [envoy_egress.egress_filter(), envoy_balancer.lua_filter()]
     return {
         "@type": LISTENER,
         "name": "outbound",
         "address": first,
         "additional_addresses": [{"address": other} for other in others],
-        "filter_chains": [{"filters": [connection_manager("outbound", "outbound", REPLIES, [envoy_balancer.lua_filter()])]}],
+        "filter_chains": [{"filters": [connection_manager("outbound", "outbound", REPLIES, filters)]}],
     }
 
 
-def routes(services: Sequence[ServicePort], namespace: str) -> Message:
+def routes(services: Sequence[ServicePort], namespace: str, egress: Sequence[EgressNetwork] = ()) -> Message:
     """Route by host name; whatever is no Service goes to the cluster's own proxy, as a packet would to the network."""
     known = {service_key(service): service for service in services}
     hosts = [_virtual_host(service, known, namespace) for service in services]
-    rest = {"name": "endpoint", "match": {"prefix": "/"}, "route": {"cluster": "passthrough", "timeout": "0s"}}
-    hosts.append({"name": "passthrough", "domains": ["*"], "routes": [rest], "request_headers_to_remove": ["x-forwarded-proto"]})
+    rest = envoy_egress.routes(egress, known)
+    hosts.append({"name": "passthrough", "domains": ["*"], "routes": rest, "request_headers_to_remove": ["x-forwarded-proto"]})
     return {"@type": ROUTES, "name": "outbound", "virtual_hosts": hosts, "validate_clusters": False}
 
 
@@ -100,7 +102,7 @@ def cluster(service: ServicePort, source: str, identities: Sequence[str]) -> Mes
 
 def _lb_endpoints(endpoints: Iterable[Endpoint]) -> Iterator[Message]:
     for endpoint in endpoints:
-        entry: Message = {"endpoint": {"address": address(wire(endpoint["address"]), endpoint["port"])}}
+        entry: Message = {"endpoint": {"address": address(to_loopback(endpoint["address"]), endpoint["port"])}}
         if endpoint["identity"]:
             entry["metadata"] = {"filter_metadata": {MATCH_KEY: {"identity": endpoint["identity"]}}}
         yield entry

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from labs.pods.mesh_standin import envoy_balancer
 from labs.pods.mesh_standin.access_log import NO_ROUTE
 from labs.pods.mesh_standin.durations import duration_text
-from labs.pods.mesh_standin.envoy_inbound import precedence, route_match
+from labs.pods.mesh_standin.envoy_routes import header_changes, host_rewrite, precedence, redirect, route_match
 from labs.pods.mesh_standin.envoy_types import Message
-from labs.pods.mesh_standin.inbound_policy import EVERY_PATH
 from labs.pods.mesh_standin.proxy_config import (
+    EVERY_PATH,
     Backend,
     Match,
     OutboundRoute,
+    RouteFilters,
     RoutePolicy,
     ServicePort,
     port_key,
@@ -23,6 +24,8 @@ from labs.pods.mesh_standin.proxy_config import (
 Services = Mapping[str, ServicePort]
 RETRIED_BODY = 65536
 """Bytes of a request's body that are kept for a retry; larger ones are not retried (linkerd-observed, experiment 4)."""
+PASSTHROUGH = "passthrough"
+"""The cluster of whatever is no Service."""
 EVERY_5XX = list(range(500, 600))
 SAFE_RETRIES = "connect-failure,refused-stream,reset-before-request"
 """Failures before a request was sent: trying the next endpoint is no retry in Linkerd's sense."""
@@ -41,18 +44,20 @@ def routes(service: ServicePort, services: Services, namespace: str) -> list[Mes
 
 
 def _default_route(service: ServicePort, services: Services) -> Message:
-    own: Backend = {
-        "namespace": service["namespace"], "name": service["name"], "port": service["port"], "weight": 1, "found": True,
-    }  # fmt: skip
-    name, logical = service_key(service), f"{_logical(service)}: route default.http"
-    return _message(name, EVERY_PATH, [own], service.get("policy", {}), logical, services)
+    own: Backend = {"namespace": service["namespace"], "name": service["name"], "port": service["port"], "weight": 1}
+    logical = f"{_logical(service)}: route default.http"
+    named = {"name": service_key(service), "match": route_match(EVERY_PATH)}
+    return named | forward([own], service.get("policy", {}), {}, logical, services)
 
 
 def _route(service: ServicePort, route: OutboundRoute, match: Match, services: Services) -> Message:
-    ref = route["ref"]
+    ref, filters = route["ref"], route.get("filters", {})
     name = f"{service_key(service)}|{ref['group']}/{ref['namespace']}/{ref['name']}"
+    found: Message = {"name": name, "match": route_match(match), **header_changes(filters)}
+    if "redirect" in filters:
+        return found | redirect(filters["redirect"], match, service["port"])
     logical = f"{_logical(service)}: route HTTPRoute.{ref['namespace']}.{ref['name']}"
-    return _message(name, match, route["backends"], route["policy"], logical, services)
+    return found | forward(route["backends"], route["policy"], filters, logical, services)
 
 
 def _logical(service: ServicePort) -> str:
@@ -68,15 +73,13 @@ def _no_route(service: ServicePort) -> Message:
     }
 
 
-def _message(
-    name: str, match: Match, backends: Sequence[Backend], policy: RoutePolicy, logical: str, services: Services
-) -> Message:
+def forward(backends: Sequence[Backend], policy: RoutePolicy, filters: RouteFilters, logical: str, services: Services) -> Message:
+    """The action of a route that passes requests on."""
     clusters = [_weighted(backend, policy, logical, services) for backend in backends if backend["weight"] > 0]
-    found: Message = {"name": name, "match": route_match(match)}
     if not clusters:  # every weight is 0
-        return found | {"direct_response": {"status": 500}}
-    return found | {
-        "route": {"weighted_clusters": {"clusters": clusters}, **retries(policy), **timeouts(policy)},
+        return {"direct_response": {"status": 500}}
+    return {
+        "route": {"weighted_clusters": {"clusters": clusters}, **retries(policy), **timeouts(policy), **host_rewrite(filters)},
         "metadata": {"filter_metadata": {envoy_balancer.METADATA: _timeout_texts(policy, logical, backends[0])}},
         "request_body_buffer_limit": RETRIED_BODY,
     }
@@ -84,24 +87,38 @@ def _message(
 
 def _weighted(backend: Backend, policy: RoutePolicy, logical: str, services: Services) -> Message:
     key = port_key(backend["namespace"], backend["name"], backend["port"])
-    cluster: Message = {"name": key, "weight": backend["weight"]}
-    service = services.get(key)
-    if not backend["found"] or service is None:
-        context = envoy_balancer.failing(500, f"Service not found {backend['name']}")
-        return cluster | {"name": f"missing|{backend['name']}", "typed_per_filter_config": context}
+    filters = backend.get("filters", {})
+    error = backend.get("error", "unsupported backend filter: RequestRedirect" if "redirect" in filters else None)
+    cluster: Message = {"name": key, "weight": backend["weight"], **header_changes(filters), **host_rewrite(filters)}
+    if error is None and backend.get("egress"):
+        return cluster | {"name": PASSTHROUGH, "typed_per_filter_config": envoy_balancer.lua_context()}
+    if error is not None:
+        return cluster | {"name": f"missing|{backend['name']}", "typed_per_filter_config": envoy_balancer.failing(500, error)}
+    service = services.get(key) or _without_endpoints(backend)
     if service["remote_authority"]:
         cluster["host_rewrite_literal"] = service["remote_authority"]
     retry = policy.get("retry")
-    attempts = retry["limit"] + 1 if retry else envoy_balancer.CONNECT_ATTEMPTS
     context = envoy_balancer.balanced(
         service,
         service.get("accrual"),
-        attempts=attempts,
+        attempts=retry["limit"] + 1 if retry else envoy_balancer.CONNECT_ATTEMPTS,
         retried=retry is not None,
         logical=logical,
         backend=_backend_text(backend),
     )
     return cluster | {"typed_per_filter_config": context}
+
+
+def _without_endpoints(backend: Backend) -> ServicePort:
+    """A port that its Service does not have: requests wait for an endpoint, and then fail."""
+    return {
+        "namespace": backend["namespace"],
+        "name": backend["name"],
+        "port": backend["port"],
+        "cluster_ip": "None",
+        "remote_authority": None,
+        "endpoints": [],
+    }
 
 
 def _backend_text(backend: Backend) -> str:

@@ -22,7 +22,7 @@ FIRST_WORD, FIRST_WORD_UNTIL_MS = "1s", 1900
 
 def filters(port: InboundPort) -> list[Message]:
     """The network filters of an inbound port for whatever is no HTTP: judged at the first byte, then passed on to the app."""
-    authorizations = envoy_rbac.rules(port["routes"][-1]["authorizations"] if port["routes"] else [])
+    authorizations = envoy_rbac.rules(port["authorizations"])
     rbac = typed("filters.network.rbac.v3.RBAC", rules=authorizations, shadow_rules=authorizations, stat_prefix="tcp")
     proxy = typed(
         "filters.network.tcp_proxy.v3.TcpProxy",

@@ -13,7 +13,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from labs.pods.mesh_standin.mirror_objects import Gateway
-from labs.wire.addresses import wire
+from labs.wire.addresses import to_loopback
 from labs.wire.kube_api import Object
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class ProbeSpec:
 
 def reachable(address: str) -> str:
     """The address to connect to: on the embedded backend the loopback address that stands for it."""
-    return wire(address) if "BIND_ADDRESS" in os.environ else address
+    return to_loopback(address) if "BIND_ADDRESS" in os.environ else address
 
 
 def seconds(duration: str) -> float:

@@ -14,9 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from labs.pods.mesh_standin import events, service
-from labs.pods.mesh_standin.certificates import Issuer, names_of, to_pem
-from labs.pods.mesh_standin.proxy_config import identity_of
+from labs.pods.mesh_standin.certificates import Issuer, names_of
+from labs.wire.certificates import to_pem
 from labs.wire.kube_api import ApiError, KubeApi, in_cluster
+from labs.wire.linkerd import identity_of
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,10 @@ class Identity:
             issuer = self.issuer(now)
         except ValueError as error:
             raise Refused(503, str(error)) from error
-        certificate = issuer.sign(csr, name, now)
+        try:
+            certificate = issuer.sign(csr, name, now)
+        except ValueError as error:
+            raise Refused(400, str(error)) from error
         return certificate, to_pem(certificate, *issuer.chain)
 
     def issuer(self, now: datetime.datetime) -> Issuer:

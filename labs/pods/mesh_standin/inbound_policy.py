@@ -5,28 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from labs.pods.mesh_standin.default_policy import default_authorizations, default_policy
+from labs.pods.mesh_standin.http_route import Unusable, converted, group_of, inbound_filters, matches, rules_of
 from labs.pods.mesh_standin.opaque_ports import is_opaque
 from labs.pods.mesh_standin.proxy_config import (
-    CLUSTER_NETWORKS,
     DEFAULT_POLICIES,
+    EVERY_PATH,
     EVERYWHERE,
-    GATEWAY_PORT,
-    IDENTITY_DOMAIN,
     Authorization,
     InboundPort,
     InboundRoute,
     Match,
     Ref,
     default_ref,
-    identity_of,
 )
+from labs.pods.mesh_standin.rate_limit import limits_of_server
 from labs.pods.mesh_standin.selectors import selects
+from labs.wire import linkerd
+from labs.wire.linkerd import GATEWAY_PORT, identity_domain, identity_of
 
 Object = dict[str, Any]
-POLICY = "policy.linkerd.io"
-GATEWAY_API = "gateway.networking.k8s.io"
-DEFAULT_POLICY_ANNOTATION = "config.linkerd.io/default-inbound-policy"
-EVERY_PATH: Match = {"path_type": "PathPrefix", "path": "/"}
 
 
 class PolicyIndex:
@@ -37,6 +35,7 @@ class PolicyIndex:
         self.servers = sorted(resources.get("servers", ()), key=lambda s: s["metadata"].get("creationTimestamp", ""))
         self.policies = sorted(resources.get("authorizationpolicies", ()), key=lambda p: p["metadata"]["name"])
         self.routes = sorted(resources.get("httproutes", ()), key=lambda r: r["metadata"].get("creationTimestamp", ""))
+        self.rate_limits = list(resources.get("httplocalratelimitpolicies", ()))
         self.meshtls = {_key(item): item for item in resources.get("meshtlsauthentications", ())}
         self.networks = {_key(item): item for item in resources.get("networkauthentications", ())}
 
@@ -46,23 +45,33 @@ class PolicyIndex:
         return [self._port(pod, port, default) for port in declared_ports(pod)]
 
     def _port(self, pod: Object, port: Object, default: str) -> InboundPort:
-        number = port["containerPort"]
         server = self._server_for(pod, port)
-        if server is None:
-            ref, fallback, opaque = default_ref(default), default, is_opaque(pod, number, port.get("name"))
-            authorizations = default_authorizations(default)
-            routes = [] if number == GATEWAY_PORT else [probe_route(pod, port)]
-        else:
-            ref = _ref(server, POLICY, "server")
-            fallback = server["spec"].get("accessPolicy", "deny")
-            opaque = server["spec"].get("proxyProtocol") in ("opaque", "TLS")
-            authorizations = [*self._authorizations_of_server(server), *default_authorizations(fallback)]
-            routes = [self._route(route, server, authorizations) for route in self._routes_of(server)]
-            if routes:  # with a route attached there is neither a default route nor one for probes
-                return {"port": number, "server": ref, "opaque": opaque, "routes": routes}
-            routes = [probe_route(pod, port)]
-        last: InboundRoute = {"ref": default_ref("default"), "matches": [EVERY_PATH], "authorizations": authorizations}
-        return {"port": number, "server": ref, "opaque": opaque, "routes": [*(r for r in routes if r["matches"]), last]}
+        found = self._governed(port, server) if server else _by_default(pod, port, default)
+        if not found["routes"]:  # with a route attached there is neither a default route nor one for probes
+            everything: InboundRoute = {
+                "ref": default_ref("default"),
+                "matches": [EVERY_PATH],
+                "authorizations": found["authorizations"],
+            }
+            is_gateway = server is None and port["containerPort"] == GATEWAY_PORT
+            probes = [] if is_gateway else [route for route in [probe_route(pod, port)] if route["matches"]]
+            found["routes"] = [*probes, everything]
+        return found
+
+    def _governed(self, port: Object, server: Object) -> InboundPort:
+        """A port as its Server has it, with the routes that are attached to the Server."""
+        spec = server["spec"]
+        authorizations = [*self._authorizations_of_server(server), *default_authorizations(spec.get("accessPolicy", "deny"))]
+        found: InboundPort = {
+            "port": port["containerPort"],
+            "server": _ref(server, linkerd.POLICY, "server"),
+            "opaque": spec.get("proxyProtocol") in ("opaque", "TLS"),
+            "authorizations": authorizations,
+            "routes": [rule for route in self._routes_of(server) for rule in self._rules(route, authorizations)],
+        }
+        if limits := limits_of_server(server, self.rate_limits):
+            found["rate_limit"] = limits
+        return found
 
     def _server_for(self, pod: Object, port: Object) -> Object | None:
         """The oldest Server of the pod's namespace that selects this port by number or by name."""
@@ -77,25 +86,26 @@ class PolicyIndex:
         return None
 
     def _routes_of(self, server: Object) -> list[Object]:
-        def attached(route: Object) -> bool:
-            return any(
-                parent.get("kind") == "Server" and parent.get("group") == POLICY and parent["name"] == server["metadata"]["name"]
-                for parent in route["spec"].get("parentRefs", ())
-            )
+        meta = server["metadata"]
+        same_namespace = [route for route in self.routes if route["metadata"]["namespace"] == meta["namespace"]]
+        return [route for route in same_namespace if any(_is_server(parent, meta["name"]) for parent in _parent_refs(route))]
 
-        namespace = server["metadata"]["namespace"]
-        return [route for route in self.routes if route["metadata"]["namespace"] == namespace and attached(route)]
-
-    def _route(self, route: Object, server: Object, of_server: list[Authorization]) -> InboundRoute:
-        group = route["apiVersion"].partition("/")[0]
+    def _rules(self, route: Object, of_server: list[Authorization]) -> list[InboundRoute]:
+        """The rules of a route, each admitting whom the route or its Server admits; none where the route is unusable."""
+        group = group_of(route)
         own = self._authorizations(route["metadata"]["namespace"], group, "HTTPRoute", route["metadata"]["name"])
-        matches = [match for rule in route["spec"].get("rules", ()) for match in rule_matches(rule)]
-        return {"ref": _ref(route, group, "HTTPRoute"), "matches": matches, "authorizations": [*own, *of_server]}
+        ref = _ref(route, group, "HTTPRoute")
+
+        def convert() -> list[InboundRoute]:
+            _check_parents(route)
+            return [_rule(route, rule, ref, [*own, *of_server]) for rule in rules_of(route)]
+
+        return converted(route, convert) or []
 
     def _authorizations_of_server(self, server: Object) -> list[Authorization]:
         namespace = server["metadata"]["namespace"]
         return [
-            *self._authorizations(namespace, POLICY, "Server", server["metadata"]["name"]),
+            *self._authorizations(namespace, linkerd.POLICY, "Server", server["metadata"]["name"]),
             *self._authorizations(namespace, "", "Namespace", namespace),
         ]
 
@@ -126,34 +136,11 @@ class PolicyIndex:
             else:
                 return None
         found: Authorization = {
-            "ref": _ref(policy, POLICY, "authorizationpolicy"),
+            "ref": _ref(policy, linkerd.POLICY, "authorizationpolicy"),
             "networks": networks,
             "identities": identities,
         }
         return {**found, "excepted": excepted} if excepted else found
-
-
-def cluster_default_policy(env: Mapping[str, str]) -> str:
-    """What ``linkerd install --set proxy.defaultInboundPolicy`` chose."""
-    return env.get("DEFAULT_INBOUND_POLICY", DEFAULT_POLICIES[0])
-
-
-def default_policy(pod: Object, namespace: Object | None, cluster_default: str) -> str:
-    """The annotated default policy, the pod's before the namespace's; an unknown value is ignored, as Linkerd does."""
-    for owner in (pod, namespace):
-        value = ((owner or {}).get("metadata", {}).get("annotations") or {}).get(DEFAULT_POLICY_ANNOTATION)
-        if value in DEFAULT_POLICIES:
-            return str(value)
-    return cluster_default
-
-
-def default_authorizations(policy: str) -> list[Authorization]:
-    """What a default policy or a Server's ``accessPolicy`` admits: nothing for ``deny``."""
-    if policy == "deny":
-        return []
-    networks = CLUSTER_NETWORKS if policy.startswith("cluster-") else EVERYWHERE
-    identities = ["*"] if policy.endswith("-authenticated") else None
-    return [{"ref": default_ref(policy), "networks": list(networks), "identities": identities}]
 
 
 def declared_ports(pod: Object) -> Iterator[Object]:
@@ -193,23 +180,46 @@ def mesh_identities(authentication: Object) -> Iterator[str]:
     yield from spec.get("identities", ())
     for ref in spec.get("identityRefs", ()):
         if ref["kind"] == "Namespace":
-            yield f"*.{ref['name']}.{IDENTITY_DOMAIN}"
+            yield f"*.{ref['name']}.{identity_domain()}"
         else:
             yield identity_of(ref["name"], ref.get("namespace", authentication["metadata"]["namespace"]))
 
 
-def rule_matches(rule: Object) -> Iterator[Match]:
-    """An HTTPRoute rule's matches; a rule without any matches every request."""
-    for item in rule.get("matches") or [{}]:
-        path = item.get("path", {})
-        match: Match = {"path_type": path.get("type", "PathPrefix"), "path": path.get("value", "/")}
-        if "method" in item:
-            match["method"] = item["method"]
-        if item.get("headers"):
-            match["headers"] = [
-                {"name": h["name"], "value": h["value"], "regex": h.get("type") == "RegularExpression"} for h in item["headers"]
-            ]
-        yield match
+def _by_default(pod: Object, port: Object, default: str) -> InboundPort:
+    """A port that no Server selects."""
+    return {
+        "port": port["containerPort"],
+        "server": default_ref(default),
+        "opaque": is_opaque(pod, port["containerPort"], port.get("name")),
+        "authorizations": default_authorizations(default),
+        "routes": [],
+    }
+
+
+def _parent_refs(route: Object) -> list[Object]:
+    return route["spec"].get("parentRefs") or []
+
+
+def _is_server(parent: Object, name: str | None = None) -> bool:
+    is_one = (parent.get("group"), parent.get("kind")) == (linkerd.POLICY, "Server")
+    return is_one and name in (None, parent["name"])
+
+
+def _check_parents(route: Object) -> None:
+    """Raises Unusable, as ``inbound/routes.rs`` of the policy controller does."""
+    for parent in filter(_is_server, _parent_refs(route)):
+        if parent.get("namespace") not in (None, route["metadata"]["namespace"]):
+            raise Unusable("route resource may not reference a parent Server in an other namespace")
+        for field, words in (("port", "port"), ("sectionName", "section name")):
+            if parent.get(field) is not None:
+                raise Unusable(f"route resource may not reference a parent by {words}")
+
+
+def _rule(route: Object, rule: Object, ref: Ref, authorizations: list[Authorization]) -> InboundRoute:
+    found: InboundRoute = {"ref": ref, "matches": matches(route, rule), "authorizations": authorizations}
+    if filters := inbound_filters(rule):
+        found["filters"] = filters
+    return found
 
 
 def _key(item: Object) -> tuple[str, str]:

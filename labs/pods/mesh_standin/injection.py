@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from labs.pods.mesh_standin.inbound_policy import declared_ports, default_policy
+from labs.pods.mesh_standin.default_policy import default_policy
+from labs.pods.mesh_standin.inbound_policy import declared_ports
 from labs.pods.mesh_standin.opaque_ports import is_opaque
-from labs.pods.mesh_standin.proxy_config import ADMIN_PORT, CLUSTER_NETWORKS, DEFAULT_POLICIES, GATEWAY_PORT, OUTBOUND_PORT
+from labs.pods.mesh_standin.proxy_config import CLUSTER_NETWORKS, DEFAULT_POLICIES
+from labs.wire import linkerd
+from labs.wire.linkerd import ADMIN_PORT, GATEWAY_PORT, OUTBOUND_PORT
 
 Object = dict[str, Any]
 
-INJECT = "linkerd.io/inject"
-ENABLE_GATEWAY = "config.linkerd.io/enable-gateway"
-INHERITED_PREFIX = "config.linkerd.io/"
 """A namespace's annotations with this prefix are copied to its pods (those about skipped ports are only recorded)."""
 PROXY = "linkerd-proxy"
 IDENTITY_DIR = "/var/run/linkerd/identity/end-entity"
@@ -50,15 +50,15 @@ class Injection:
 
     def _metadata(self, metadata: Object, namespace: Object, owner: tuple[str, str] | None) -> Object:
         labels = {
-            "linkerd.io/control-plane-ns": self.control_namespace,
-            "linkerd.io/workload-ns": namespace["metadata"]["name"],
-            **({f"linkerd.io/proxy-{owner[0].lower()}": owner[1]} if owner else {}),
+            linkerd.CONTROL_PLANE_NS: self.control_namespace,
+            linkerd.WORKLOAD_NS: namespace["metadata"]["name"],
+            **({linkerd.PROXY_OWNER_PREFIX + owner[0].lower(): owner[1]} if owner else {}),
         }
         annotations = {
-            "linkerd.io/created-by": f"linkerd/proxy-injector {self.version}",
-            "linkerd.io/inject": "enabled",
-            "linkerd.io/proxy-version": self.version,
-            "linkerd.io/trust-root-sha256": hashlib.sha256(self.anchors.encode()).hexdigest(),
+            linkerd.CREATED_BY: f"linkerd/proxy-injector {self.version}",
+            linkerd.INJECT: "enabled",
+            linkerd.PROXY_VERSION: self.version,
+            linkerd.TRUST_ROOT_SHA256: hashlib.sha256(self.anchors.encode()).hexdigest(),
         }
         return metadata | {
             "labels": (metadata.get("labels") or {}) | labels,
@@ -125,6 +125,8 @@ class Injection:
             "LINKERD2_PROXY_IDENTITY_TOKEN_FILE": f"{TOKEN_DIR}/{TOKEN_FILE}",
             "LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS": self.anchors,
         }
+        if style := pod["metadata"]["annotations"].get(linkerd.ACCESS_LOG):
+            values["LINKERD2_PROXY_ACCESS_LOG"] = style
         if is_gateway(pod):
             values["LINKERD2_PROXY_INBOUND_GATEWAY_SUFFIXES"] = "svc.cluster.local."
         for name, value in values.items():
@@ -143,22 +145,22 @@ def wants_injection(pod: Object, namespace: Object) -> tuple[bool, str]:
     if spec.get("hostNetwork"):
         return False, "hostNetwork is enabled"
     for owner in (pod, namespace):
-        value = (owner["metadata"].get("annotations") or {}).get(INJECT)
+        value = (owner["metadata"].get("annotations") or {}).get(linkerd.INJECT)
         if value in ("enabled", "ingress"):
             return True, ""
         if value is not None:
             break
-    return False, 'neither the namespace nor the pod have the annotation "linkerd.io/inject:enabled"'
+    return False, f'neither the namespace nor the pod have the annotation "{linkerd.INJECT}:enabled"'
 
 
 def with_inherited(pod: Object, namespace: Object) -> Object:
     """The pod with its namespace's ``config.linkerd.io/`` annotations added under its own."""
-    inherited = {k: v for k, v in (namespace["metadata"].get("annotations") or {}).items() if k.startswith(INHERITED_PREFIX)}
+    inherited = {k: v for k, v in (namespace["metadata"].get("annotations") or {}).items() if k.startswith(linkerd.CONFIG_PREFIX)}
     return pod | {"metadata": pod["metadata"] | {"annotations": inherited | (pod["metadata"].get("annotations") or {})}}
 
 
 def is_gateway(pod: Object) -> bool:
-    return (pod["metadata"].get("annotations") or {}).get(ENABLE_GATEWAY) == "true"
+    return (pod["metadata"].get("annotations") or {}).get(linkerd.ENABLE_GATEWAY) == "true"
 
 
 def through_proxy(container: Object) -> Object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import ipaddress
 import json
 import logging
 import os
@@ -15,20 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from labs.pods.mesh_standin import events, service
-from labs.pods.mesh_standin.inbound_policy import cluster_default_policy
+from labs.pods.mesh_standin.default_policy import cluster_default_policy
 from labs.pods.mesh_standin.injection import Injection, wants_injection
-from labs.wire.addresses import wire
+from labs.wire import certificates, linkerd
+from labs.wire.addresses import to_loopback
+from labs.wire.certificates import Validity
 from labs.wire.kube_api import ApiError, KubeApi, in_cluster
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 PORT = 8443
+LIFETIME, CLOCK_SKEW = datetime.timedelta(days=365), datetime.timedelta(minutes=5)
 COMPONENT = "linkerd-proxy-injector"
 CONFIGURATION = "linkerd-proxy-injector-webhook-config"
 WEBHOOKS = "admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
@@ -92,8 +91,8 @@ def configuration(url: str, certificate: str, owner: Object) -> Object:
         "metadata": {
             "name": CONFIGURATION,
             "labels": {
-                "linkerd.io/control-plane-component": "proxy-injector",
-                "linkerd.io/control-plane-ns": owner["metadata"]["name"],
+                linkerd.CONTROL_PLANE_COMPONENT: "proxy-injector",
+                linkerd.CONTROL_PLANE_NS: owner["metadata"]["name"],
             },
             "ownerReferences": [
                 {"apiVersion": "v1", "kind": "Namespace", "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
@@ -101,10 +100,10 @@ def configuration(url: str, certificate: str, owner: Object) -> Object:
         },
         "webhooks": [
             {
-                "name": "linkerd-proxy-injector.linkerd.io",
+                "name": linkerd.INJECTOR_WEBHOOK,
                 "namespaceSelector": {
                     "matchExpressions": [
-                        {"key": "config.linkerd.io/admission-webhooks", "operator": "NotIn", "values": ["disabled"]},
+                        {"key": linkerd.ADMISSION_WEBHOOKS, "operator": "NotIn", "values": ["disabled"]},
                         {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system", "cert-manager"]},
                     ]
                 },
@@ -127,34 +126,20 @@ def configuration(url: str, certificate: str, owner: Object) -> Object:
     }
 
 
-def self_signed(host: str) -> tuple[str, ssl.SSLContext]:
-    """A certificate (PEM) for the address ``host``, good for a year, and a server context that uses it.
+def server_certificate(host: str) -> tuple[str, ssl.SSLContext]:
+    """A server context for the address ``host``, and the authority (PEM) that vouches for it; both are good for a year.
 
-    The key lives in this process only: a new one is made at each start, and the webhook configuration follows.
+    The keys live in this process only: new ones are made at each start, and the webhook configuration follows.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, COMPONENT)])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=365))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    validity = Validity.lasting(LIFETIME, CLOCK_SKEW)
+    authority, key = certificates.make_authority(COMPONENT, validity), certificates.new_key()
+    leaf = authority.leaf(key.public_key(), certificates.name(COMPONENT), validity, hosts=[host], usages=[certificates.SERVER])
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    with tempfile.NamedTemporaryFile() as file:  # ssl reads keys from files only; 0600 and gone at once
-        file.write(certificate + private)
+    with tempfile.NamedTemporaryFile("w") as file:  # ssl reads keys from files only; 0600 and gone at once
+        file.write(certificates.to_pem(leaf) + certificates.key_to_pem(key))
         file.flush()
         context.load_cert_chain(file.name)
-    return certificate.decode(), context
+    return certificates.to_pem(authority.certificate), context
 
 
 async def serve() -> None:
@@ -172,10 +157,10 @@ async def serve() -> None:
         default_policy=cluster_default_policy(os.environ),
     )
     async with KubeApi(in_cluster(), user_agent=COMPONENT) as api:
-        host = wire((await api.get("services", namespace, COMPONENT))["spec"]["clusterIP"])
-        certificate, context = self_signed(host)
+        host = to_loopback((await api.get("services", namespace, COMPONENT))["spec"]["clusterIP"])
+        authority, context = server_certificate(host)
         owner = await api.get("namespaces", None, namespace)
-        body = configuration(f"https://{host}:{PORT}/", certificate, owner)
+        body = configuration(f"https://{host}:{PORT}/", authority, owner)
         await api.apply(WEBHOOKS, None, CONFIGURATION, body, manager=COMPONENT)
         application = service.application()
         application.router.add_post("/", Injector(api, injection).review)

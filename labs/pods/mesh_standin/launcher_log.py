@@ -14,6 +14,11 @@ def warning(text: str) -> None:
     _say("WARNING", text)
 
 
+def plain(text: str) -> None:
+    """A line without time and level: of the access log, which has its own."""
+    sys.stderr.write(f"{text}\n")
+
+
 def _say(level: str, text: str) -> None:
     now = time.time()
     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))

@@ -6,15 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from labs.wire import linkerd
 from labs.wire.kube_api import Object
-
-EXPORTED = "mirror.linkerd.io/exported"
-MIRRORED = "mirror.linkerd.io/mirrored-service"
-CLUSTER_NAME = "mirror.linkerd.io/cluster-name"
-REMOTE_NAME = "mirror.linkerd.io/remote-svc-fq-name"
-REMOTE_VERSION = "mirror.linkerd.io/remote-resource-version"
-GATEWAY_IDENTITY = "mirror.linkerd.io/remote-gateway-identity"
-CONTROLLER_NAME = "linkerd.io/service-mirror"
 
 
 @dataclass(frozen=True)
@@ -66,8 +59,8 @@ def service(remote: Object, cluster: str, cluster_domain: str) -> Object:
             "labels": _labels(remote, cluster),
             "annotations": {
                 **(meta.get("annotations") or {}),
-                REMOTE_VERSION: meta["resourceVersion"],
-                REMOTE_NAME: _full_name(remote, cluster_domain),
+                linkerd.REMOTE_VERSION: meta["resourceVersion"],
+                linkerd.REMOTE_FULL_NAME: _full_name(remote, cluster_domain),
             },
         },
         "spec": {"ports": [port_of(row) for row in remote["spec"].get("ports") or []]},
@@ -89,7 +82,10 @@ def endpoints(remote: Object, cluster: str, cluster_domain: str, gateway: Gatewa
             "name": mirror_name(meta["name"], cluster),
             "namespace": meta["namespace"],
             "labels": _labels(remote, cluster),
-            "annotations": {GATEWAY_IDENTITY: gateway.identity, REMOTE_NAME: _full_name(remote, cluster_domain)},
+            "annotations": {
+                linkerd.REMOTE_GATEWAY_IDENTITY: gateway.identity,
+                linkerd.REMOTE_FULL_NAME: _full_name(remote, cluster_domain),
+            },
         },
         "subsets": [subset] if has_endpoints and addresses and ports else [],
     }
@@ -107,8 +103,8 @@ def probe_endpoints(link: Object, namespace: str, *, alive: bool) -> Object:
         "metadata": {
             "name": f"probe-{cluster}",
             "namespace": namespace,
-            "labels": {"mirror.linkerd.io/mirrored-gateway": "true", CLUSTER_NAME: cluster},
-            "annotations": {GATEWAY_IDENTITY: gateway.identity},
+            "labels": {linkerd.MIRRORED_GATEWAY: "true", linkerd.MIRROR_CLUSTER: cluster},
+            "annotations": {linkerd.REMOTE_GATEWAY_IDENTITY: gateway.identity},
         },
         "subsets": [subset] if addresses else [],
     }
@@ -132,12 +128,12 @@ def status_entry(remote: Object, local_name: str, time: str, problem: tuple[str,
         "lastTransitionTime": time,
         "localRef": reference | {"name": local_name},
     }
-    return {"controllerName": CONTROLLER_NAME, "remoteRef": reference | {"name": meta["name"]}, "conditions": [condition]}
+    return {"controllerName": linkerd.SERVICE_MIRROR, "remoteRef": reference | {"name": meta["name"]}, "conditions": [condition]}
 
 
 def _labels(remote: Object, cluster: str) -> dict[str, str]:
-    own = {CLUSTER_NAME: cluster, MIRRORED: "true"}
-    return {key: value for key, value in (remote["metadata"].get("labels") or {}).items() if key != EXPORTED} | own
+    own = {linkerd.MIRROR_CLUSTER: cluster, linkerd.MIRRORED_SERVICE: "true"}
+    return {key: value for key, value in (remote["metadata"].get("labels") or {}).items() if key != linkerd.EXPORTED} | own
 
 
 def _full_name(remote: Object, cluster_domain: str) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from labs.pods.mesh_standin import federation
 from labs.pods.mesh_standin import mirror_objects as objects
+from labs.wire import linkerd
 from labs.wire.kube_api import ApiError, KubeApi, Object
 
 log = logging.getLogger(__name__)
 MANAGER = "service-mirror"
-LINKS = "multicluster.linkerd.io/v1alpha3/links"
 SKIPPED = "ServiceMirroringSkipped"
 Key = tuple[str, str]
 Wanted = list[tuple[Object, Object, Object | None]]
@@ -72,7 +72,7 @@ class MirrorWriter:
         self._written[(resource, key_of(item))] = item
 
     async def _remove_others(self, keep: set[Key]) -> None:
-        selector = f"{objects.MIRRORED}=true,{objects.CLUSTER_NAME}={self._cluster}"
+        selector = f"{linkerd.MIRRORED_SERVICE}=true,{linkerd.MIRROR_CLUSTER}={self._cluster}"
         # Deleting a Service takes its Endpoints along.
         for item in (await self._api.list("services", labelSelector=selector))["items"]:
             key = key_of(item)
@@ -87,13 +87,13 @@ class MirrorWriter:
         for _, service in federated:
             await self._apply("services", service, f"federated service {'/'.join(key_of(service))}")
         keep = {key_of(service) for _, service in federated}
-        for item in (await self._api.list("services", labelSelector=f"{objects.MIRRORED}=true"))["items"]:
+        for item in (await self._api.list("services", labelSelector=f"{linkerd.MIRRORED_SERVICE}=true"))["items"]:
             members = federation.remote_members(item)
             others = [member for member in members if not member.endswith(f"@{self._cluster}")]
             if members == others or key_of(item) in keep:
                 continue
-            if others or federation.LOCAL_DISCOVERY in item["metadata"]["annotations"]:
-                annotations = {federation.REMOTE_DISCOVERY: ",".join(others) or None}
+            if others or linkerd.LOCAL_DISCOVERY in item["metadata"]["annotations"]:
+                annotations = {linkerd.REMOTE_DISCOVERY: ",".join(others) or None}
                 await self._api.patch("services", *key_of(item), {"metadata": {"annotations": annotations}})
                 self._written.pop(("services", key_of(item)), None)
             else:
@@ -120,7 +120,7 @@ class MirrorWriter:
             return
         name = self._link["metadata"]["name"]
         log.info("patching link status %s/%s", self._namespace, name)
-        await self._api.patch(LINKS, self._namespace, name, {"status": status}, sub="status")
+        await self._api.patch(linkerd.LINKS, self._namespace, name, {"status": status}, sub="status")
         self._status = status
 
     async def _tell_skipped(self, remote: Object) -> None:
@@ -130,12 +130,12 @@ class MirrorWriter:
         self._told.add(key_of(remote))
         meta = self._link["metadata"]
         time = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        involved = {"apiVersion": "multicluster.linkerd.io/v1alpha3", "kind": "Link", "namespace": self._namespace}
+        involved = {"apiVersion": linkerd.LINK_VERSION, "kind": "Link", "namespace": self._namespace}
         await self._api.create("events", self._namespace, {
             "metadata": {"generateName": f"{meta['name']}.", "namespace": self._namespace},
             "involvedObject": involved | {"name": meta["name"], "uid": meta["uid"]},
             "reason": SKIPPED, "message": _problem(remote)[1], "type": "Warning", "count": 1,
-            "source": {"component": objects.CONTROLLER_NAME}, "firstTimestamp": time, "lastTimestamp": time,
+            "source": {"component": linkerd.SERVICE_MIRROR}, "firstTimestamp": time, "lastTimestamp": time,
         })  # fmt: skip
 
 

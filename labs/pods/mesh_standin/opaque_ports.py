@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-ANNOTATION = "config.linkerd.io/opaque-ports"
+from labs.wire import linkerd
+
 DEFAULT = "25,587,3306,4444,5432,6379,9300,11211"
 """Linkerd's default: protocols in which the server may speak first. An annotation takes its place, and adds nothing to it."""
 
 
 def is_opaque(owner: dict[str, Any], number: int, name: str | None) -> bool:
     """Whether a Pod or a Service declares its port opaque, by number, by name, or in a range ``FIRST-LAST``."""
-    listed = (owner["metadata"].get("annotations") or {}).get(ANNOTATION, DEFAULT)
+    listed = (owner["metadata"].get("annotations") or {}).get(linkerd.OPAQUE_PORTS, DEFAULT)
     return any(_means(entry.strip(), number, name) for entry in listed.split(","))
 
 

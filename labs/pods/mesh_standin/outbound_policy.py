@@ -9,21 +9,23 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, TypeVar
 
+from labs.pods.mesh_standin.accrual import parse_accrual
 from labs.pods.mesh_standin.durations import parse_duration
-from labs.pods.mesh_standin.inbound_policy import rule_matches
+from labs.pods.mesh_standin.http_route import Unusable, converted, filters, group_of, matches, rules_of
 from labs.pods.mesh_standin.proxy_config import Accrual, Backend, OutboundRoute, Retry, RoutePolicy
+from labs.wire import linkerd
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
 T = TypeVar("T")
 PortKey = tuple[str, str, int]
-RETRY, TIMEOUT, ACCRUAL = "retry.linkerd.io/", "timeout.linkerd.io/", "balancer.linkerd.io/failure-accrual"
+RETRY, TIMEOUT = linkerd.RETRY_PREFIX, linkerd.TIMEOUT_PREFIX
+EGRESS = (linkerd.POLICY, "EgressNetwork")
+TIMEOUTS = ("request_timeout", "response_timeout", "idle_timeout")
 GRPC_CONDITIONS = ("cancelled", "deadline-exceeded", "internal", "resource-exhausted", "unavailable")
 RANGES = {"5xx": range(500, 600), "gateway-error": range(502, 505)}
 DEFAULT_LIMIT = 1
-DEFAULT_ACCRUAL: Accrual = {"max_failures": 7, "min_penalty": 1.0, "max_penalty": 60.0, "jitter": 0.5}
-"""Linkerd's defaults of the consecutive-failures policy."""
 
 
 def route_policy(owner: Object) -> RoutePolicy:
@@ -33,7 +35,7 @@ def route_policy(owner: Object) -> RoutePolicy:
     if retry := _read(owner, "retry", lambda: _retry(annotations)):
         found["retry"] = retry
     for name in ("request", "response", "idle"):
-        if text := annotations.get(TIMEOUT + name):
+        if text := annotations.get(linkerd.TIMEOUT_PREFIX + name):
             value = _read(owner, "timeouts", lambda text=text: parse_duration(text))  # type: ignore[misc]
             if value:
                 found[f"{name}_timeout"] = value  # type: ignore[literal-required]
@@ -50,14 +52,14 @@ def _read(owner: Object, what: str, parse: Callable[[], T]) -> T | None:
 
 
 def _retry(annotations: Mapping[str, str]) -> Retry | None:
-    http, grpc = annotations.get(RETRY + "http"), annotations.get(RETRY + "grpc")
+    http, grpc = annotations.get(linkerd.RETRY_PREFIX + "http"), annotations.get(linkerd.RETRY_PREFIX + "grpc")
     if not http and not grpc:
         return None
-    timeout = annotations.get(RETRY + "timeout")
+    timeout = annotations.get(linkerd.RETRY_PREFIX + "timeout")
     return {
         "statuses": sorted({status for part in _parts(http) for status in _statuses(part)}),
         "grpc": [_grpc_condition(part) for part in _parts(grpc)],
-        "limit": int(annotations.get(RETRY + "limit", DEFAULT_LIMIT)),
+        "limit": int(annotations.get(linkerd.RETRY_PREFIX + "limit", DEFAULT_LIMIT)),
         "timeout": parse_duration(timeout) if timeout else None,
     }
 
@@ -85,24 +87,7 @@ def _grpc_condition(text: str) -> str:
 
 def failure_accrual(service: Object) -> Accrual | None:
     """The circuit breaker a Service asks for; None without one."""
-    annotations = service["metadata"].get("annotations") or {}
-    if annotations.get(ACCRUAL) != "consecutive":
-        return None
-
-    def parse() -> Accrual:
-        def value(name: str, default: float) -> float:
-            text = annotations.get(f"{ACCRUAL}-consecutive-{name}")
-            return parse_duration(text) if text else default
-
-        default = DEFAULT_ACCRUAL
-        return {
-            "max_failures": int(annotations.get(f"{ACCRUAL}-consecutive-max-failures", default["max_failures"])),
-            "min_penalty": value("min-penalty", default["min_penalty"]),
-            "max_penalty": value("max-penalty", default["max_penalty"]),
-            "jitter": float(annotations.get(f"{ACCRUAL}-consecutive-jitter-ratio", default["jitter"])),
-        }
-
-    return _read(service, "accrual", parse)
+    return _read(service, "accrual", lambda: parse_accrual(service["metadata"].get("annotations") or {}))
 
 
 def parents_of(route: Object, kind: str) -> Iterator[Object]:
@@ -112,16 +97,20 @@ def parents_of(route: Object, kind: str) -> Iterator[Object]:
             yield {"namespace": route["metadata"]["namespace"]} | parent
 
 
-def routes_of_port(key: PortKey, routes: Iterable[Object], ports: Set[PortKey]) -> list[OutboundRoute]:
-    """The rules of all HTTPRoutes attached to one Service port, oldest route first; ``ports``: all there are."""
+def routes_of_port(key: PortKey, defaults: RoutePolicy, routes: Iterable[Object], ports: Set[PortKey]) -> list[OutboundRoute]:
+    """The rules of all HTTPRoutes attached to one Service port, oldest route first.
+
+    ``defaults``: what the Service's own annotations ask for; ``ports``: all there are.
+    """
     found = []
-    for route in sorted(routes, key=_age):
+    for route in sorted(routes, key=by_age):
         if any(_is_parent(parent, key) for parent in parents_of(route, "Service")):
-            found += [_rule(route, rule, key, ports) for rule in route["spec"].get("rules") or [{}]]
+            found += converted(route, lambda route=route: _rules(route, key, defaults, ports)) or []  # type: ignore[misc]
     return found
 
 
-def _age(route: Object) -> tuple[str, str, str]:
+def by_age(route: Object) -> tuple[str, str, str]:
+    """The order in which Linkerd prefers routes and networks that are equally good."""
     meta = route["metadata"]
     return meta.get("creationTimestamp", ""), meta["namespace"], meta["name"]
 
@@ -130,23 +119,94 @@ def _is_parent(parent: Object, key: PortKey) -> bool:
     return (parent["namespace"], parent["name"]) == key[:2] and parent.get("port", key[2]) == key[2]
 
 
-def _rule(route: Object, rule: Object, key: PortKey, ports: Set[PortKey]) -> OutboundRoute:
+def _rules(route: Object, key: PortKey, defaults: RoutePolicy, ports: Set[PortKey]) -> list[OutboundRoute]:
+    return [outbound_rule(route, rule, key, defaults, ports) for rule in rules_of(route)]
+
+
+def outbound_rule(
+    route: Object,
+    rule: Object,
+    key: PortKey,
+    defaults: RoutePolicy,
+    ports: Set[PortKey],
+    *,
+    egress: tuple[str, str] | None = None,
+) -> OutboundRoute:
+    """One rule; ``key``: its parent, a Service's port, or with ``egress`` a port of the EgressNetwork of that name.
+
+    Raises:
+        Unusable: Linkerd cannot convert it.
+    """
     meta = route["metadata"]
-    policy = route_policy(route)
-    if request := (rule.get("timeouts") or {}).get("request"):
-        policy["request_timeout"] = parse_duration(request)
-    own: Backend = {"namespace": key[0], "name": key[1], "port": key[2], "weight": 1, "found": True}
-    backends = [_backend(ref, meta["namespace"], ports) for ref in rule.get("backendRefs") or ()]
-    return {
-        "ref": {"group": route["apiVersion"].partition("/")[0], "namespace": meta["namespace"], "name": meta["name"]},
+    own: Backend = {"namespace": key[0], "name": key[1], "port": key[2], "weight": 1}
+    if egress:
+        own["egress"] = True
+    backends = [_backend(ref, meta["namespace"], ports, egress, key[2]) for ref in rule.get("backendRefs") or ()]
+    found: OutboundRoute = {
+        "ref": {"group": group_of(route), "namespace": meta["namespace"], "name": meta["name"]},
         "clients": meta["namespace"] if meta["namespace"] != key[0] else None,
-        "matches": list(rule_matches(rule)),
+        "matches": matches(route, rule),
         "backends": backends or [own],
-        "policy": policy,
+        "policy": with_defaults(rule_policy(route, rule), defaults),
     }
+    if of_rule := filters(rule.get("filters") or ()):
+        found["filters"] = of_rule
+    return found
 
 
-def _backend(ref: Object, namespace: str, ports: Set[PortKey]) -> Backend:
-    name, port, namespace = ref["name"], ref.get("port", 0), ref.get("namespace", namespace)
-    found = (namespace, name, port) in ports
-    return {"namespace": namespace, "name": name, "port": port, "weight": ref.get("weight", 1), "found": found}
+def rule_policy(route: Object, rule: Object) -> RoutePolicy:
+    """Retries and timeouts of one rule: the route's annotations, and where they say nothing the rule's request timeout."""
+    policy = route_policy(route)
+    text = (rule.get("timeouts") or {}).get("request")
+    request = _read(route, "timeouts", lambda: parse_duration(text)) if text else None
+    if request and "request_timeout" not in policy:
+        policy["request_timeout"] = request
+    return policy
+
+
+def with_defaults(policy: RoutePolicy, defaults: RoutePolicy) -> RoutePolicy:
+    """``policy`` with the Service's retries if it has none, and with the Service's timeouts if it has not a single one."""
+    found = policy.copy()
+    if "retry" not in policy and "retry" in defaults:
+        found["retry"] = defaults["retry"]
+    if not any(name in policy for name in TIMEOUTS):
+        for name in TIMEOUTS:
+            if name in defaults:
+                found[name] = defaults[name]  # type: ignore[literal-required]
+    return found
+
+
+def _backend(ref: Object, namespace: str, ports: Set[PortKey], egress: tuple[str, str] | None, port: int) -> Backend:
+    name, namespace = ref["name"], ref.get("namespace") or namespace
+    found: Backend = {"namespace": namespace, "name": name, "port": ref.get("port") or port, "weight": ref.get("weight", 1)}
+    if kind_of(ref) == EGRESS:
+        found["egress"] = True
+    if error := _why_not(ref, namespace, ports, egress):
+        found["error"] = error
+    elif ref.get("filters"):
+        try:
+            found["filters"] = filters(ref["filters"])
+        except Unusable as unusable:
+            found["error"] = f"unsupported backend filter: {unusable}"
+    return found
+
+
+def kind_of(ref: Object) -> tuple[str, str]:
+    """Group and kind of a ``backendRef``."""
+    return ref.get("group") or "core", ref.get("kind") or "Service"
+
+
+def _why_not(ref: Object, namespace: str, ports: Set[PortKey], egress: tuple[str, str] | None) -> str:
+    """Why a ``backendRef`` is no backend, in Linkerd's words; empty where it is one."""
+    if kind_of(ref) == EGRESS:
+        if egress is None:
+            return "EgressNetwork backends attach to EgressNetwork parents only"
+        is_parent = egress == (namespace, ref["name"])
+        return "" if is_parent else "Route with EgressNetwork backend needs to have the same EgressNetwork as a parent"
+    if kind_of(ref) != ("core", "Service"):
+        return f"unsupported backend type {' '.join(kind_of(ref))}"
+    if not ref.get("port"):
+        return f"missing port for backend Service {ref['name']}"
+    if not any(port[:2] == (namespace, ref["name"]) for port in ports):
+        return f"Service not found {ref['name']}"
+    return ""

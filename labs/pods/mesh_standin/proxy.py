@@ -12,18 +12,19 @@ import threading
 import time
 from typing import IO
 
-from labs.pods.mesh_standin import admin, connection_log, envoy_process, subscription
+from labs.pods.mesh_standin import admin, connection_log, envoy_process, request_log, subscription
 from labs.pods.mesh_standin import launcher_log as log
 from labs.pods.mesh_standin.access_log import parse
+from labs.pods.mesh_standin.default_policy import default_authorizations
 from labs.pods.mesh_standin.discovery import SOCKET
 from labs.pods.mesh_standin.envoy_balancer import PAUSE_SOCKET
 from labs.pods.mesh_standin.envoy_config import ADMIN_SOCKET, EnvoyConfig
-from labs.pods.mesh_standin.inbound_policy import EVERY_PATH, default_authorizations
-from labs.pods.mesh_standin.proxy_config import ADMIN_PORT, GATEWAY_PORT, InboundPort, Update, default_ref
+from labs.pods.mesh_standin.proxy_config import EVERY_PATH, InboundPort, InboundRoute, Update, default_ref
 from labs.pods.mesh_standin.proxy_gauges import gauges
 from labs.pods.mesh_standin.proxy_log import lines_about, lines_about_connection
 from labs.pods.mesh_standin.proxy_metrics import ProxyMetrics
 from labs.pods.mesh_standin.settings import Settings
+from labs.wire.linkerd import ADMIN_PORT, GATEWAY_PORT
 
 RENEW_AT = 0.7
 """The share of a certificate's life after which a new one is asked for, as Linkerd's proxy does."""
@@ -38,7 +39,13 @@ class Proxy:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = ProxyMetrics(settings.host)
-        self.config = EnvoyConfig(settings.host, settings.namespace, settings.identity, settings.cluster_proxy)
+        self.config = EnvoyConfig(
+            settings.host,
+            settings.namespace,
+            settings.identity,
+            settings.cluster_proxy,
+            log_requests=bool(settings.access_log),
+        )
         self.not_after = 0.0
         self._live = False
         self._envoy = 0
@@ -100,6 +107,8 @@ class Proxy:
             record = parse(line)
             self.metrics.record(record)
             texts = lines_about(record)
+            if self.settings.access_log and (said := request_log.line(line, self.settings.access_log)):
+                log.plain(said)
         for text in texts:
             log.info(text)
 
@@ -132,21 +141,14 @@ class Proxy:
 def initial_inbound(settings: Settings) -> list[InboundPort]:
     """What is served until the destination service has spoken: the declared ports under the default policy."""
     ports = [*settings.inbound_ports, *([GATEWAY_PORT] if settings.gateway else [])]
-    return [
-        {
-            "port": port,
-            "server": default_ref(settings.default_policy),
-            "opaque": port in settings.opaque_ports,
-            "routes": [
-                {
-                    "ref": default_ref("default"),
-                    "matches": [EVERY_PATH],
-                    "authorizations": default_authorizations(settings.default_policy),
-                }
-            ],
-        }
-        for port in ports
-    ]
+    return [_under_default_policy(port, settings.default_policy, opaque=port in settings.opaque_ports) for port in ports]
+
+
+def _under_default_policy(port: int, policy: str, *, opaque: bool) -> InboundPort:
+    admitted = default_authorizations(policy)
+    route: InboundRoute = {"ref": default_ref("default"), "matches": [EVERY_PATH], "authorizations": admitted}
+    server = default_ref(policy)
+    return {"port": port, "server": server, "opaque": opaque, "authorizations": admitted, "routes": [route]}
 
 
 def main(_: list[str]) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
-IDENTITY_DOMAIN = "serviceaccount.identity.linkerd.cluster.local"
 CLUSTER_NETWORKS = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
 """Linkerd's default ``clusterNetworks`` (linkerd-observed, file 26)."""
 EVERYWHERE = ("0.0.0.0/0", "::/0")
@@ -19,14 +18,6 @@ DEFAULT_POLICIES = (
     "deny",
     "audit",
 )
-GATEWAY_PORT = 4143
-OUTBOUND_PORT = 4140
-ADMIN_PORT = 4191
-
-
-def identity_of(service_account: str, namespace: str) -> str:
-    """The mesh identity of a ServiceAccount, a DNS name."""
-    return f"{service_account}.{namespace}.{IDENTITY_DOMAIN}"
 
 
 def authority(host: str, port: int) -> str:
@@ -58,34 +49,94 @@ class Authorization(TypedDict):
     excepted: NotRequired[list[str]]
 
 
-class HeaderMatch(TypedDict):
+class ValueMatch(TypedDict):
+    """A request header or query parameter of that ``name`` has this ``value``; ``regex``: the value matches as a whole."""
+
     name: str
     value: str
     regex: bool
 
 
 class Match(TypedDict):
-    """One match of an HTTPRoute rule; ``path_type`` is ``PathPrefix``, ``Exact`` or ``RegularExpression``."""
+    """One match of an HTTPRoute rule; ``path_type`` is ``PathPrefix``, ``Exact`` or ``RegularExpression``.
+
+    ``host`` is a name or ``*.SUFFIX``, compared with the request's authority without its port.
+    """
 
     path_type: str
     path: str
+    host: NotRequired[str]
     method: NotRequired[str]
-    headers: NotRequired[list[HeaderMatch]]
+    headers: NotRequired[list[ValueMatch]]
+    query: NotRequired[list[ValueMatch]]
+
+
+EVERY_PATH: Match = {"path_type": "PathPrefix", "path": "/"}
+
+
+class HeaderChanges(TypedDict):
+    """Names to remove first, then (name, value) pairs to append: what all header modifiers of a rule come to."""
+
+    remove: list[str]
+    append: list[list[str]]
+
+
+class Redirect(TypedDict, total=False):
+    """The answer ``status`` with a location: parts that are absent are the request's own. ``path`` or ``prefix``: the new one."""
+
+    status: int
+    scheme: str
+    host: str
+    port: int
+    path: str
+    prefix: str
+
+
+class RouteFilters(TypedDict, total=False):
+    """What is done to requests and answers of a rule or of a backend."""
+
+    request: HeaderChanges
+    response: HeaderChanges
+    redirect: Redirect
 
 
 class InboundRoute(TypedDict):
+    """One rule of a route of a Server, or a built-in route."""
+
     ref: Ref
     matches: list[Match]
     authorizations: list[Authorization]
+    filters: NotRequired[RouteFilters]
+
+
+class RateLimit(TypedDict):
+    """Requests per second a port admits: in all, of each client identity, and of the clients that ``overrides`` name."""
+
+    ref: Ref
+    total: NotRequired[int]
+    identity: NotRequired[int]
+    overrides: list[RateOverride]
+
+
+class RateOverride(TypedDict):
+    """Requests per second that ``identities`` may send together."""
+
+    rate: int
+    identities: list[str]
 
 
 class InboundPort(TypedDict):
-    """How one port of the pod is served. ``opaque``: as TCP, judged per connection by the last route's authorizations."""
+    """How one port of the pod is served. ``opaque``: as TCP.
+
+    ``authorizations`` are the Server's: they judge each connection whose content is not looked at.
+    """
 
     port: int
     server: Ref
     opaque: bool
+    authorizations: list[Authorization]
     routes: list[InboundRoute]
+    rate_limit: NotRequired[RateLimit]
 
 
 class Retry(TypedDict):
@@ -107,22 +158,40 @@ class RoutePolicy(TypedDict, total=False):
 
 
 class Accrual(TypedDict):
-    """Failure accrual: failures in a row after which an endpoint is left alone, for ``min_penalty`` seconds at first."""
+    """Failure accrual: an endpoint is left alone, for ``min_penalty`` seconds at first, after ``max_failures`` in a row.
+
+    ``max_failures`` 0: never. With ``success_rate`` (mode ``unified``) also when the rate of successes falls too low.
+    """
 
     max_failures: int
     min_penalty: float
     max_penalty: float
     jitter: float
+    success_rate: NotRequired[SuccessRate]
+
+
+class SuccessRate(TypedDict):
+    """The share of successes below which an endpoint is taken out, of at least ``min_requests`` in ``window`` seconds."""
+
+    threshold: float
+    window: float
+    min_requests: int
 
 
 class Backend(TypedDict):
-    """A Service port a route sends ``weight`` shares of its requests to; ``found``: whether there is such a port."""
+    """A Service port a route sends ``weight`` shares of its requests to.
+
+    ``error``: why there is none; its share of the requests is answered 500 with these words.
+    """
 
     namespace: str
     name: str
     port: int
     weight: int
-    found: bool
+    egress: NotRequired[bool]
+    """The EgressNetwork of that name: where the request was sent to."""
+    error: NotRequired[str]
+    filters: NotRequired[RouteFilters]
 
 
 class RouteRef(TypedDict):
@@ -141,6 +210,32 @@ class OutboundRoute(TypedDict):
     matches: list[Match]
     backends: list[Backend]
     policy: RoutePolicy
+    filters: NotRequired[RouteFilters]
+
+
+class Network(TypedDict):
+    """Addresses in ``cidr`` that are in none of ``excepted``."""
+
+    cidr: str
+    excepted: list[str]
+
+
+class EgressRoute(TypedDict):
+    """One rule of an HTTPRoute of an EgressNetwork, for requests to one port."""
+
+    port: int
+    rule: OutboundRoute
+
+
+class EgressNetwork(TypedDict):
+    """Addresses outside the cluster. ``allow``: whether requests that match none of its routes may pass."""
+
+    namespace: str
+    name: str
+    networks: list[Network]
+    allow: bool
+    policy: RoutePolicy
+    routes: list[EgressRoute]
 
 
 class Endpoint(TypedDict):
@@ -187,3 +282,4 @@ class Update(TypedDict):
 
     inbound: NotRequired[list[InboundPort]]
     services: NotRequired[list[ServicePort]]
+    egress: NotRequired[list[EgressNetwork]]

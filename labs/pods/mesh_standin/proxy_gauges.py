@@ -12,7 +12,7 @@ from labs.pods.mesh_standin.envoy_config import EnvoyConfig
 from labs.pods.mesh_standin.exposition import Labels
 from labs.pods.mesh_standin.proxy_config import ServicePort, service_key
 from labs.pods.mesh_standin.proxy_metrics import ref_labels, target_labels
-from labs.wire.addresses import api, wire
+from labs.wire.addresses import to_api, to_loopback
 
 STARTED = time.time()
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -50,7 +50,7 @@ def _own_bytes(pid: int) -> int:
 
 
 def _balancer(service: ServicePort, pending: Set[str]) -> list[Gauge]:
-    addresses = {f"{wire(endpoint['address'])}:{endpoint['port']}" for endpoint in service["endpoints"]}
+    addresses = {f"{to_loopback(endpoint['address'])}:{endpoint['port']}" for endpoint in service["endpoints"]}
     states = {"ready": addresses - pending, "pending": addresses & pending}
     name, labels = "outbound_http_balancer_endpoints", _service(service)
     return [(name, {"endpoint_state": state} | labels, float(len(which))) for state, which in states.items()]
@@ -70,7 +70,7 @@ def _open_connections(config: EnvoyConfig) -> list[Gauge]:
     found: list[Gauge] = []
     for port in config.inbound:
         value = active.get(f"listener.in-{port['port']}.downstream_cx_active", 0)
-        where = target_labels(api(config.host), port["port"])
+        where = target_labels(to_api(config.host), port["port"])
         server = ref_labels("srv", port["server"]) | {"srv_port": str(port["port"])}
         found.append(("tcp_open_connections", {"direction": "inbound", "peer": "src"} | where | server, value))
     for service in config.services:

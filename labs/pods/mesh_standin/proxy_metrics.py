@@ -8,7 +8,8 @@ from labs.pods.mesh_standin.access_log import NO_ROUTE, InboundTarget, OutboundT
 from labs.pods.mesh_standin.connection_log import Connection
 from labs.pods.mesh_standin.exposition import Registry
 from labs.pods.mesh_standin.proxy_config import Endpoint, Ref, ServicePort, authority
-from labs.wire.addresses import api, wire
+from labs.wire import linkerd
+from labs.wire.addresses import to_api, to_loopback
 
 LATENCY_MS = (*range(1, 6), *range(10, 51, 10), *range(100, 501, 100), *range(1000, 5001, 1000), *range(10000, 50001, 10000))
 SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0)
@@ -25,7 +26,7 @@ class ProxyMetrics:
 
     def __init__(self, host: str) -> None:
         self.registry = Registry()
-        self._address = api(host)
+        self._address = to_api(host)
         self._endpoints: dict[str, Endpoint] = {}
         self._opaque: set[str] = set()
         self._open: set[str] = set()
@@ -38,7 +39,7 @@ class ProxyMetrics:
             target = OutboundTarget(service["namespace"], service["name"], service["port"])
             (self._opaque.add if service.get("opaque") else self._opaque.discard)(target.key)
             for endpoint in service["endpoints"]:
-                self._endpoints[f"{target.key}|{wire(endpoint['address'])}:{endpoint['port']}"] = endpoint
+                self._endpoints[f"{target.key}|{to_loopback(endpoint['address'])}:{endpoint['port']}"] = endpoint
 
     def record(self, record: Record) -> None:
         if record.inbound:
@@ -80,6 +81,11 @@ class ProxyMetrics:
             return
         authz = ref_labels("authz", record.policy)
         self.registry.count("inbound_http_authz_allow_total", where | server | route | authz | tls)
+        if record.limited:
+            scope, policy = record.limited
+            limit = ref_labels("ratelimit", policy) | {"ratelimit_scope": scope}
+            self.registry.count("inbound_http_local_ratelimit_total", where | server | limit | tls)
+            return
         if is_gateway:
             return  # the request's own series are outbound ones (file 51)
         self._request({"direction": "inbound"} | where | tls | server | route | authz, record)
@@ -109,7 +115,7 @@ class ProxyMetrics:
             self.registry.count("outbound_http_route_retry_limit_exceeded_total", labels)
 
     def _breaker(self, backend: OutboundTarget, event: str) -> None:
-        what, _, address = event.partition(" ")
+        what, address, *_ = event.split(" ")
         out = self.pending.setdefault(backend.key, set())
         (out.add if what == "closed" else out.discard)(address)
 
@@ -148,14 +154,14 @@ class ProxyMetrics:
 
 
 def service_labels(target: OutboundTarget) -> dict[str, str]:
-    name = {"group": "core", "kind": "Service", "namespace": target.namespace, "name": target.name}
-    return name | {"port": str(target.port)}
+    kind = {"group": linkerd.POLICY, "kind": "EgressNetwork"} if target.egress else {"group": "core", "kind": "Service"}
+    return kind | {"namespace": target.namespace, "name": target.name, "port": str(target.port)}
 
 
 def route_labels(route: str) -> dict[str, str]:
-    """``route``: GROUP/NAMESPACE/NAME, or empty for the default one."""
-    if not route:
-        return DEFAULT_ROUTE
+    """``route``: GROUP/NAMESPACE/NAME, the name of a built-in route, or empty for a Service's default one."""
+    if "/" not in route:
+        return DEFAULT_ROUTE | ({"route_name": route} if route else {})
     group, namespace, name = route.split("/")
     return {"route_group": group, "route_kind": "HTTPRoute", "route_namespace": namespace, "route_name": name}
 

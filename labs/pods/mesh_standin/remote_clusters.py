@@ -17,13 +17,13 @@ from typing import Any
 
 import yaml
 
+from labs.wire import linkerd
 from labs.wire.kube_api import KubeApi
 from labs.wire.kubeconfig import credentials
 
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
-CLUSTER_LABEL = "multicluster.linkerd.io/cluster-name"
 FOLDER = "/var/run/linkerd/credentials"
 WATCHED = {"pods": "pods", "endpointslices": "discovery.k8s.io/v1/endpointslices"}
 
@@ -54,13 +54,13 @@ class RemoteClusters:
     async def follow(self, api: KubeApi, namespace: str) -> None:
         """Keep up with the Secrets of ``namespace`` until cancelled."""
         try:
-            await api.follow("secrets", self._secret_changed, namespace, labelSelector=CLUSTER_LABEL)
+            await api.follow("secrets", self._secret_changed, namespace, labelSelector=linkerd.CREDENTIALS_CLUSTER)
         finally:
             for _, task in self._tasks.values():
                 task.cancel()
 
     def _secret_changed(self, kind: str, secret: Object) -> None:
-        name = secret["metadata"]["labels"][CLUSTER_LABEL]
+        name = secret["metadata"]["labels"][linkerd.CREDENTIALS_CLUSTER]
         text = (secret.get("data") or {}).get("kubeconfig", "")
         before, task = self._tasks.get(name, ("", None))
         if kind != "DELETED" and text == before:

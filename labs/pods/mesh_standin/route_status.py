@@ -1,90 +1,110 @@
-"""What the control plane writes back into an HTTPRoute's status: whether its parents and backends exist."""
+"""What the control plane writes back into a route's status: whether its parents and backends exist, as linkerd2's
+policy-controller does (``status/src/index.rs``)."""
 
 from __future__ import annotations
 
-import datetime
-import logging
-from collections.abc import Iterable, Set
-from typing import Any
+from collections.abc import Iterable, Mapping, Set
+from typing import Any, NamedTuple
 
-from labs.pods.mesh_standin.inbound_policy import POLICY
-from labs.pods.mesh_standin.outbound_policy import PortKey, parents_of
-from labs.wire.kube_api import ApiError, KubeApi
-
-log = logging.getLogger(__name__)
+from labs.pods.mesh_standin import egress
+from labs.pods.mesh_standin.outbound_policy import EGRESS, kind_of, parents_of
+from labs.wire import linkerd
 
 Object = dict[str, Any]
-CONTROLLER = "linkerd.io/policy-controller"
-RESOURCES = {
-    "gateway.networking.k8s.io": "gateway.networking.k8s.io/v1/httproutes",
-    POLICY: "policy.linkerd.io/v1beta3/httproutes",
-}
+KINDS = ("Server", "Service", egress.KIND)
+Key = tuple[str, str]
 
 
-def parents(route: Object, servers: Set[tuple[str, str]], ports: Set[PortKey]) -> list[Object]:
-    """The ``status.parents`` entries that are ours, without times; ``servers``: (namespace, name) of all Servers."""
+class Known(NamedTuple):
+    """What routes may refer to, by (namespace, name).
+
+    ``services``: whether they have an address of the cluster; ``networks``: whether they are accepted EgressNetworks.
+    ``taken``: kind, namespace, name and port of parents that HTTPRoutes have, which TLSRoutes therefore cannot.
+    """
+
+    servers: Set[Key]
+    services: Mapping[Key, bool]
+    networks: Mapping[Key, bool] = {}
+    taken: Set[tuple[str, str, str, int]] = frozenset()
+
+    @classmethod
+    def of(
+        cls,
+        servers: Iterable[Object],
+        services: Iterable[Object],
+        networks: Iterable[Object] = (),
+        http_routes: Iterable[Object] = (),
+    ) -> Known:
+        addressed = {_key(item): item["spec"].get("clusterIP") not in (None, "", "None") for item in services}
+        accepted = {_key(item): egress.condition(item)["status"] == "True" for item in networks}
+        taken = {_parent_key(kind, parent) for route in http_routes for kind in KINDS for parent in parents_of(route, kind)}
+        return cls({_key(item) for item in servers}, addressed, accepted, taken)
+
+
+def _key(item: Object) -> Key:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _parent_key(kind: str, parent: Object) -> tuple[str, str, str, int]:
+    return kind, parent["namespace"], parent["name"], parent.get("port") or 0
+
+
+def parents(route: Object, known: Known, *, is_http: bool = True) -> list[Object]:
+    """The ``status.parents`` entries that are ours, without times.
+
+    Whether Linkerd can convert the route is not said in its status; see `http_route`.
+    """
     found = []
-    for parent in parents_of(route, "Server"):
-        accepted = (parent["namespace"], parent["name"]) in servers
-        found.append(_entry({"group": POLICY, "kind": "Server"} | parent, [_accepted(accepted)]))
-    for parent in parents_of(route, "Service"):
-        accepted = any(
-            (parent["namespace"], parent["name"], parent.get("port", port)) == (namespace, name, port)
-            for namespace, name, port in ports
-        )
-        conditions = [_accepted(accepted), _resolved(route, ports)]
-        found.append(_entry(parent | {"group": parent.get("group") or "core"}, conditions))
+    for kind in KINDS:
+        for parent in parents_of(route, kind):
+            accepted = _parent_condition(kind, parent, known)
+            if not is_http and accepted["status"] == "True" and _parent_key(kind, parent) in known.taken:
+                accepted = _condition("Accepted", False, "RouteReasonConflicted")
+            conditions = [accepted] if kind == "Server" else [accepted, _resolved(route, (kind, *_key_of(parent)), known)]
+            group = parent.get("group") or "core" if kind == "Service" else linkerd.POLICY
+            found.append(_entry(parent | {"group": group, "kind": kind}, conditions))
     return found
+
+
+def _parent_condition(kind: str, parent: Object, known: Known) -> Object:
+    key = _key_of(parent)
+    if kind == "Service" and known.services.get(key) is False:
+        return _condition("Accepted", False, "NoMatchingParent", "parent service must have a ClusterIP")
+    if kind == egress.KIND and known.networks.get(key) is False:
+        return _condition("Accepted", False, "NoMatchingParent", "EgressNetwork parent has not been accepted")
+    exists = key in {"Server": known.servers, "Service": known.services, egress.KIND: known.networks}[kind]
+    return _condition("Accepted", exists, "Accepted" if exists else "NoMatchingParent")
+
+
+def _key_of(parent: Object) -> Key:
+    return parent["namespace"], parent["name"]
 
 
 def _entry(parent: Object, conditions: list[Object]) -> Object:
     kept = {key: parent[key] for key in ("group", "kind", "name", "namespace", "port", "sectionName") if key in parent}
-    return {"conditions": conditions, "controllerName": CONTROLLER, "parentRef": kept}
+    return {"conditions": conditions, "controllerName": linkerd.POLICY_CONTROLLER, "parentRef": kept}
 
 
-def _accepted(exists: bool) -> Object:
-    return _condition("Accepted", exists, "Accepted" if exists else "NoMatchingParent")
+def _resolved(route: Object, parent: tuple[str, str, str], known: Known) -> Object:
+    """Whether each backend exists: a Service, whose port is not looked at, or the EgressNetwork that is the parent."""
+    for rule in route["spec"].get("rules") or ():
+        for ref in rule.get("backendRefs") or ():
+            key = ref.get("namespace") or route["metadata"]["namespace"], ref["name"]
+            if problem := _backend_problem(ref, key, parent, known):
+                return _condition("ResolvedRefs", False, *problem)
+    return _condition("ResolvedRefs", True, "ResolvedRefs")
 
 
-def _resolved(route: Object, ports: Set[PortKey]) -> Object:
-    namespace = route["metadata"]["namespace"]
-    refs = [ref for rule in route["spec"].get("rules") or () for ref in rule.get("backendRefs") or ()]
-    exist = all((ref.get("namespace", namespace), ref["name"], ref.get("port", 0)) in ports for ref in refs)
-    return _condition("ResolvedRefs", exist, "ResolvedRefs" if exist else "BackendNotFound")
+def _backend_problem(ref: Object, key: Key, parent: tuple[str, str, str], known: Known) -> tuple[str, str] | None:
+    """The reason and the message, if there is one."""
+    if kind_of(ref) not in (EGRESS, ("core", "Service")):
+        return "InvalidKind", ""
+    if key not in (known.networks if kind_of(ref) == EGRESS else known.services):
+        return "BackendNotFound", ""
+    if kind_of(ref) == EGRESS and (egress.KIND, *key) != parent:
+        return "InvalidKind", "EgressNetwork backend needs to be on a route that has an EgressNetwork parent"
+    return None
 
 
-def _condition(kind: str, is_true: bool, reason: str) -> Object:
-    return {"type": kind, "status": str(is_true), "reason": reason, "message": ""}
-
-
-def changed_status(route: Object, wanted: list[Object]) -> Object | None:
-    """The whole new status, other controllers' entries kept; None when it says the same already."""
-    entries = (route.get("status") or {}).get("parents") or []
-    ours = [entry for entry in entries if entry.get("controllerName") == CONTROLLER]
-    if [_without_times(entry) for entry in ours] == wanted:
-        return None
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    stamped = [
-        {**entry, "conditions": [{"lastTransitionTime": now, **condition} for condition in entry["conditions"]]}
-        for entry in wanted
-    ]
-    return {"parents": [entry for entry in entries if entry.get("controllerName") != CONTROLLER] + stamped}
-
-
-def _without_times(entry: Object) -> Object:
-    dropped = ("lastTransitionTime", "observedGeneration")
-    conditions = [{k: v for k, v in condition.items() if k not in dropped} for condition in entry["conditions"]]
-    return {**entry, "conditions": conditions}
-
-
-async def write(api: KubeApi, routes: Iterable[Object], servers: Set[tuple[str, str]], ports: Set[PortKey]) -> None:
-    """Bring the status of every route up to date."""
-    for route in routes:
-        meta = route["metadata"]
-        if (status := changed_status(route, parents(route, servers, ports))) is None:
-            continue
-        resource = RESOURCES[route["apiVersion"].partition("/")[0]]
-        try:
-            await api.patch(resource, meta["namespace"], meta["name"], {"status": status}, sub="status")
-        except ApiError as error:  # the route may be gone by now
-            log.warning("could not write the status of HTTPRoute %s/%s: %s", meta["namespace"], meta["name"], error)
+def _condition(kind: str, is_true: bool, reason: str, message: str = "") -> Object:
+    return {"type": kind, "status": str(is_true), "reason": reason, "message": message}

@@ -26,13 +26,13 @@ from labs.pods.mesh_standin import mirror_objects as objects
 from labs.pods.mesh_standin.gateway_probe import GatewayProbe, ProbeMetrics, ProbeSpec
 from labs.pods.mesh_standin.mirror_objects import Gateway
 from labs.pods.mesh_standin.mirror_writer import Federated, MirrorWriter, Wanted
+from labs.wire import linkerd
 from labs.wire.kube_api import ApiError, KubeApi, Object, in_cluster
 from labs.wire.kubeconfig import credentials
 
 log = logging.getLogger(__name__)
 NAMESPACE = "linkerd-multicluster"
 ADMIN_PORT = 9999
-LINKS = "multicluster.linkerd.io/v1alpha3/links"
 CREDENTIALS = "/var/run/linkerd/credentials"
 RETRY = 1.0
 """Seconds before a pass that failed is made again."""
@@ -69,7 +69,7 @@ class LinkWorker:
         async with KubeApi(credentials(kubeconfig, folder), user_agent="service-mirror") as remote, asyncio.TaskGroup() as tasks:
             tasks.create_task(self.probe.run())
             tasks.create_task(remote.follow("services", self._service_changed, on_sync=self._synced))
-            tasks.create_task(remote.follow("endpoints", self._endpoints_changed, labelSelector=objects.EXPORTED))
+            tasks.create_task(remote.follow("endpoints", self._endpoints_changed, labelSelector=linkerd.EXPORTED))
             tasks.create_task(self._api.follow("services", self._local_changed))
             tasks.create_task(self._reconcile_forever())
 
@@ -78,7 +78,7 @@ class LinkWorker:
 
     def _local_changed(self, kind: str, service: Object) -> None:
         labels = service["metadata"].get("labels") or {}
-        if federation.MEMBER in labels or objects.MIRRORED in labels or self._key(service) in self._local:
+        if linkerd.FEDERATED in labels or linkerd.MIRRORED_SERVICE in labels or self._key(service) in self._local:
             self._note(self._local, kind, service)
 
     def _endpoints_changed(self, kind: str, endpoints: Object) -> None:
@@ -161,7 +161,7 @@ class LinkWorker:
 
 
 def _is_member(service: Object) -> bool:
-    return (service["metadata"].get("labels") or {}).get(federation.MEMBER) == "member"
+    return (service["metadata"].get("labels") or {}).get(linkerd.FEDERATED) == "member"
 
 
 class Controller:
@@ -189,7 +189,7 @@ class Controller:
         secret_selector = f"metadata.name=cluster-credentials-{self._name}"
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._api.follow("namespaces", self._namespace_changed, on_sync=self._synced))
-            tasks.create_task(self._api.follow(LINKS, self._link_changed, NAMESPACE, fieldSelector=field_selector))
+            tasks.create_task(self._api.follow(linkerd.LINKS, self._link_changed, NAMESPACE, fieldSelector=field_selector))
             tasks.create_task(self._api.follow("secrets", self._secret_changed, NAMESPACE, fieldSelector=secret_selector))
             tasks.create_task(self._serve_forever())
 

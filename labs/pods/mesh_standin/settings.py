@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from labs.pods.mesh_standin.proxy_config import identity_of
-from labs.wire.addresses import wire
+from labs.pods.mesh_standin import request_log
+from labs.wire.addresses import to_loopback
+from labs.wire.linkerd import identity_of
 
 PREFIX = "LINKERD2_PROXY_"
 
@@ -28,6 +29,7 @@ class Settings(NamedTuple):
     default_policy: str
     gateway: bool
     cluster_proxy: tuple[str, int]
+    access_log: str = ""
 
     @property
     def identity(self) -> str:
@@ -41,7 +43,7 @@ class Settings(NamedTuple):
         if scheme != "http" or not host or not port.isdecimal():
             raise ValueError(f"expected HTTP_PROXY as http://HOST:PORT; found {env['HTTP_PROXY']!r}")
         return cls(
-            host=wire(env["BIND_ADDRESS"]),
+            host=to_loopback(env["BIND_ADDRESS"]),
             namespace=env["_pod_ns"],
             pod=env["_pod_name"],
             service_account=env["_pod_sa"],
@@ -55,6 +57,7 @@ class Settings(NamedTuple):
             default_policy=env[PREFIX + "INBOUND_DEFAULT_POLICY"],
             gateway=PREFIX + "INBOUND_GATEWAY_SUFFIXES" in env,
             cluster_proxy=(host, int(port)),
+            access_log=request_log.style(env.get(PREFIX + "ACCESS_LOG", "")),
         )
 
 

@@ -1,6 +1,6 @@
 """Which team a symptom is for: naive Bayes over the words of the runbook, trained when the server starts (a few milliseconds).
 
-A small model whose answers can be checked, beside the large one whose words are looked up. It runs on the CPU.
+A small model whose answers can be checked, next to the large one, whose answers are looked up. It runs on the CPU.
 """
 
 from __future__ import annotations

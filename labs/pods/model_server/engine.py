@@ -1,7 +1,7 @@
-"""The engine: one step of the scheduler after the other, each as long as the card needs for it.
+"""The engine: one step of the scheduler after the other, each as long as the GPU needs for it.
 
-The card's speed says how long a step takes, so a card that throttles slows every token, and one that hangs stops them all.
-Left out of a real engine: speculation, several cards.
+The GPU's speed says how long a step takes, so a GPU that throttles slows every token, and one that hangs stops them all.
+Left out of a real engine: speculation, several GPUs.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from labs.pods.model_server.sequence import DeadlineExceeded, EngineError, Finis
 from labs.wire.gpu_work import Work
 
 CATCH_UP = 0.05
-"""Seconds a late step may be made good by the next one; a longer delay is lost, as it is on a card."""
+"""Seconds a late step may be made good by the next one; a longer delay is lost, as it is on a GPU."""
 HUNG_POLL = 0.05
-"""Seconds between two looks at a card that hangs."""
+"""Seconds between two looks at a GPU that hangs."""
 
 
 class QueueFull(Exception):
@@ -32,7 +32,7 @@ class QueueFull(Exception):
 
 
 class Engine:
-    """Runs sequences on one card. ``run`` drives it; ``submit`` hands it a request."""
+    """Runs sequences on one GPU. ``run`` drives it; ``submit`` hands it a request."""
 
     def __init__(self, limits: Limits, cache: KvCache, metrics: Metrics) -> None:
         self.speed = Speed()
@@ -56,11 +56,16 @@ class Engine:
     def waiting(self) -> list[Sequence]:
         return list(self._scheduler.waiting)
 
-    @contextmanager
-    def submit(self, sequence: Sequence, deadline: float | None = None) -> Iterator[Sequence]:
-        """Queue a request; leaving the block, however that happens, gives its slot and its cache blocks back.
+    @property
+    def capacity(self) -> int:
+        """The most sequences one request can have."""
+        return self._scheduler.capacity
 
-        After ``deadline`` seconds the sequence ends with ``DeadlineExceeded``, whether it waits or runs.
+    @contextmanager
+    def submit(self, *sequences: Sequence, deadline: float | None = None) -> Iterator[None]:
+        """Queue all sequences of a request, or none; leaving the block, however that happens, gives slots and cache blocks back.
+
+        After ``deadline`` seconds the sequences end with ``DeadlineExceeded``, whether they wait or run.
 
         Raises:
             QueueFull: too many wait.
@@ -68,19 +73,21 @@ class Engine:
         """
         if self.dead:
             raise self.dead
-        if self._scheduler.full:
+        if len(sequences) > self._scheduler.places:
             raise QueueFull(len(self.waiting), self._retry_after())
-        sequence.arrived = _now()
-        self._scheduler.waiting.append(sequence)
+        for sequence in sequences:
+            sequence.arrived = _now()
+            self._scheduler.waiting.append(sequence)
         self._work.set()
-        alarm = None if deadline is None else asyncio.get_running_loop().call_later(deadline, self._expire, sequence, deadline)
+        alarm = None if deadline is None else asyncio.get_running_loop().call_later(deadline, self._expire, sequences, deadline)
         try:
-            yield sequence
+            yield
         finally:
             if alarm:
                 alarm.cancel()
-            if sequence.ended is None:
-                self._end(sequence, Finish.ABORT)
+            for sequence in sequences:
+                if sequence.ended is None:
+                    self._end(sequence, Finish.ABORT)
 
     def _retry_after(self) -> int:
         """Seconds until the queue has moved by one, at the mean length of the answers now running."""
@@ -94,7 +101,7 @@ class Engine:
             if not self._work.is_set():
                 await self._work.wait()
                 due = _now()
-            while not self.speed.pace:  # a hung card: nothing ends, nothing fails
+            while not self.speed.pace:  # a hung GPU: nothing ends, nothing fails
                 await asyncio.sleep(HUNG_POLL)
             step = self._schedule()
             due = due if _now() - due < CATCH_UP else _now()
@@ -105,7 +112,7 @@ class Engine:
                 self._work.clear()
 
     def _step_seconds(self, prefill: int, decode: int) -> float:
-        """How long the card takes to compute ``prefill`` prompt tokens and one more token for each of ``decode`` sequences.
+        """How long the GPU takes to compute ``prefill`` prompt tokens and one more token for each of ``decode`` sequences.
 
         Reading the weights from memory and computing overlap: the longer of the two counts.
         """
@@ -154,20 +161,21 @@ class Engine:
         sequence.ended = _now()
         self._metrics.ended(sequence, reason)
 
-    def _expire(self, sequence: Sequence, deadline: float) -> None:
-        if sequence.ended is None:
-            self._end(sequence, Finish.ABORT)
-            sequence.close(DeadlineExceeded(f"no complete answer within {deadline:g} s"))
+    def _expire(self, sequences: tuple[Sequence, ...], deadline: float) -> None:
+        for sequence in sequences:
+            if sequence.ended is None:
+                self._end(sequence, Finish.ABORT)
+                sequence.close(DeadlineExceeded(f"no complete answer within {deadline:g} s"))
 
     def kill(self, error: EngineError) -> None:
-        """The card is gone: this and every later request fails with ``error``. Only a new process helps, as with CUDA."""
+        """The GPU is gone: this and every later request fails with ``error``. Only a new process helps, as with CUDA."""
         self.dead = error
         for sequence in [*self.running, *self.waiting]:
             self._end(sequence, Finish.ERROR)
             sequence.close(error)
 
     def take_work(self, *, pod: str, weights_bytes: int, block_bytes: int, seconds: float) -> Work:
-        """The work since the last call, for the card's report."""
+        """The work since the last call, for the GPU's report."""
         prefill, decode = self._done_prefill, self._done_decode
         self._done_prefill = self._done_decode = 0
         return Work(pod, prefill, decode, weights_bytes, self.cache.used * block_bytes, len(self.running), seconds)

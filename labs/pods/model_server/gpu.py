@@ -1,4 +1,4 @@
-"""The card under the model: the simulator behind a Unix socket, or none (a constant pace)."""
+"""The GPU under the model: the simulator behind a Unix socket, or none (a constant pace)."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from uuid import uuid4
 
 import aiohttp
 
-from labs.wire.gpu_work import Answer, CardState, Work
+from labs.wire.gpu_work import GpuState, Work, WorkAnswer
 from labs.wire.sockets import short
 
 log = logging.getLogger(__name__)
 
 REPORT_TIMEOUT = 1.0
-"""Seconds to wait for the simulator. Past that the last known speed stays: its pod may be restarting, the card is not."""
+"""Seconds to wait for the simulator. Past that the last known speed stays: its pod may be restarting, the GPU is not."""
 
 
 class CudaError(Exception):
-    """The card refuses to work."""
+    """The GPU refuses to work."""
 
 
 class GpuLost(CudaError):
-    """The card does not answer any more, as after XID 79, or was never there."""
+    """The GPU does not answer any more, as after XID 79, or was never there."""
 
 
 class ContextLost(CudaError):
-    """The card works, but not for this process any more: its CUDA context is dead."""
+    """The GPU works, but not for this process any more: its CUDA context is dead."""
 
 
 class OutOfMemory(CudaError):
-    """The model does not fit into the card's memory."""
+    """The model does not fit into the GPU's memory."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What the card can do at its present clocks, for all sequences together.
+    """What the GPU can do at its present clocks, for all sequences together.
 
-    ``pace`` is 1 at full clocks, less when the card throttles, 0 (as both rates) while it hangs.
+    ``pace`` is 1 at full clocks, less when the GPU throttles, 0 (as both rates) while it hangs.
     """
 
     prefill_tokens_per_second: float = math.inf
@@ -49,19 +49,19 @@ class Speed:
     pace: float = 1.0
 
 
-class Gpu(Protocol):
-    """A card a model can run on."""
+class Accelerator(Protocol):
+    """A GPU a model can run on."""
 
     uuid: str
     memory_total: int | None
     """Bytes; None if unknown."""
 
     async def report(self, work: Work) -> Speed:
-        """Tell the card what was done and learn its speed.
+        """Tell the GPU what was done and learn its speed.
 
         Raises:
-            GpuLost: there is no such card any more.
-            ContextLost: the card refuses this process; a new one can work.
+            GpuLost: the GPU is gone.
+            ContextLost: the GPU refuses this process; a new one can work.
         """
         ...
 
@@ -69,7 +69,7 @@ class Gpu(Protocol):
 
 
 class ConstantGpu:
-    """No card: the speed never changes. For a plain run outside a cluster."""
+    """No GPU: the speed never changes. For a plain run outside a cluster."""
 
     uuid = "none"
     memory_total: int | None = None
@@ -85,7 +85,7 @@ class ConstantGpu:
 
 
 class SimulatedGpu:
-    """One card of the GPU simulator, reached at ``socket`` (the device plugin's Allocate mounts it into the pod)."""
+    """One GPU of the GPU simulator, reached at ``socket`` (the device plugin's Allocate mounts it into the pod)."""
 
     def __init__(self, socket: str, uuid: str) -> None:
         self.uuid = uuid
@@ -97,7 +97,7 @@ class SimulatedGpu:
 
     async def report(self, work: Work) -> Speed:
         try:
-            answer = await self._post(asdict(replace(work, context=self._context)))
+            answer = await self._post(asdict(replace(work, context=self._context, pid=os.getpid())))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if self._speed is None:
                 raise GpuLost(f"the GPU simulator does not answer: {error}") from error
@@ -107,15 +107,15 @@ class SimulatedGpu:
         self._speed = Speed(answer.prefill_tokens_per_second, answer.decode_tokens_per_second, answer.pace)
         return self._speed
 
-    async def _post(self, work: dict[str, object]) -> Answer:
+    async def _post(self, work: dict[str, object]) -> WorkAnswer:
         async with self._http.post(f"http://gpu/v1/gpus/{self.uuid}/work", json=work) as response:
             if response.status == 404:
                 raise GpuLost(f"no CUDA-capable device is detected: {self.uuid} is not on this node")
             response.raise_for_status()
-            answer = Answer(**await response.json())
-        if answer.state == CardState.LOST:
+            answer = WorkAnswer(**await response.json())
+        if answer.state == GpuState.LOST:
             raise GpuLost(answer.error)
-        if answer.state == CardState.FAILED:
+        if answer.state == GpuState.FAILED:
             raise ContextLost(answer.error)
         return answer
 
@@ -123,10 +123,10 @@ class SimulatedGpu:
         await self._http.close()
 
 
-def of_environment(prefill_tokens_per_second: float) -> Gpu:
-    """The card that Allocate gave this container, or a constant pace if it gave none.
+def of_environment(prefill_tokens_per_second: float) -> Accelerator:
+    """The GPU that Allocate gave this container, or a constant pace if it gave none.
 
-    A container with several cards reports to the first.
+    A container with several GPUs reports to the first.
     """
     socket = os.environ.get("GPU_SIMULATOR_SOCKET")
     uuids = os.environ.get("NVIDIA_VISIBLE_DEVICES", "").split(",")

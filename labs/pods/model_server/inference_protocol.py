@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from labs.pods.model_server.classifier import Classifier
+from labs.wire.json_body import BadBody, read_json
 
 MODEL = "runbook-triage"
 VERSION = "1"
@@ -127,6 +128,10 @@ class InferenceProtocol:
 
     async def infer(self, http: web.Request) -> web.Response:
         try:
-            return web.json_response(infer(self.classifier, parse(await http.json())))
-        except ValueError as error:  # of the protocol, or no JSON at all
+            return web.json_response(infer(self.classifier, parse(await read_json(http, typed=False))))
+        except BadBody as error:
+            answer = web.json_response({"error": str(error)}, status=error.status)
+            answer.force_close()
+            return answer
+        except InvalidRequest as error:
             return web.json_response({"error": str(error)}, status=400)

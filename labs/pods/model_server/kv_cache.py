@@ -47,13 +47,13 @@ class KvCache:
         """Share of the pool that is held, 0 to 1. Idle blocks count as free, whatever they still contain."""
         return self.used / self.total
 
-    def reuse(self, tokens: Sequence[str]) -> list[Block]:
+    def reuse(self, tokens: Sequence[str], salt: str = "") -> list[Block]:
         """Take hold of the blocks that contain the beginning of ``tokens``. Never of all of it: the last token must be computed,
-        since the next one follows from its result."""
+        since the next one follows from its result. Blocks of another ``salt`` are not seen."""
         held: list[Block] = []
         if not self.prefix_caching:
             return held
-        key = 0
+        key = _salted(salt)
         for begin in range(0, (len(tokens) - 1) // BLOCK_TOKENS * BLOCK_TOKENS, BLOCK_TOKENS):
             key = _key(key, tokens, begin)
             block = self._known.get(key)
@@ -77,13 +77,14 @@ class KvCache:
             held.append(block)
         return True
 
-    def publish(self, held: list[Block], tokens: Sequence[str], computed: int) -> None:
+    def publish(self, held: list[Block], tokens: Sequence[str], computed: int, salt: str = "") -> None:
         """Make the full blocks among the first ``computed`` of ``tokens`` known, for others to reuse."""
         if not self.prefix_caching:
             return
         full = computed // BLOCK_TOKENS
         first = next((i for i in range(full) if held[i].key is None), full)
-        key = (held[first - 1].key or 0) if first else 0
+        key = held[first - 1].key if first else None
+        key = _salted(salt) if key is None else key
         for i in range(first, full):
             key = _key(key, tokens, i * BLOCK_TOKENS)
             if key in self._known:
@@ -102,6 +103,11 @@ class KvCache:
     def _hold(self, block: Block) -> None:
         self._idle.pop(block, None)
         block.holders += 1
+
+
+def _salted(salt: str) -> int:
+    """The key that stands before the first block."""
+    return hash(salt) if salt else 0
 
 
 def _key(before: int, tokens: Sequence[str], begin: int) -> int:

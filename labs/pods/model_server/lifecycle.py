@@ -1,4 +1,4 @@
-"""From an empty card to a serving model and back: load, serve, drain, or die with the GPU."""
+"""From an empty GPU to a serving model and back: load, serve, drain, or die with the GPU."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from labs.pods.model_server.engine import Engine
-from labs.pods.model_server.gpu import CudaError, Gpu, OutOfMemory
+from labs.pods.model_server.gpu import Accelerator, CudaError, OutOfMemory
 from labs.pods.model_server.sequence import EngineError
 from labs.wire.gpu_work import Work
 
 log = logging.getLogger(__name__)
 
 REPORT_EVERY = 0.1
-"""Seconds between two reports to the card, also when idle: the card must see that nothing runs."""
+"""Seconds between two reports to the GPU, also when idle: the GPU must see that nothing runs."""
 RETRY_LOAD = 1.0
 
 
@@ -38,9 +38,9 @@ class Weights:
 
 
 class Lifecycle:
-    """Keeps the engine and its card in step. ``run`` returns only when cancelled."""
+    """Keeps the engine and its GPU in step. ``run`` returns only when cancelled."""
 
-    def __init__(self, engine: Engine, gpu: Gpu, weights: Weights, pod: str) -> None:
+    def __init__(self, engine: Engine, gpu: Accelerator, weights: Weights, pod: str) -> None:
         self.phase = Phase.LOADING
         self.detail = "loading weights"
         """One sentence for ``/health`` when the phase is not SERVING."""
@@ -58,7 +58,7 @@ class Lifecycle:
             tasks.create_task(self._report())
 
     async def _load(self) -> None:
-        """Fill the card's memory step by step. On a lost card, start again until it heals: unready meanwhile."""
+        """Fill the GPU's memory step by step. On a lost GPU, start again until it heals: unready meanwhile."""
         while True:
             try:
                 await self._fill()
@@ -84,7 +84,7 @@ class Lifecycle:
             raise OutOfMemory(f"CUDA out of memory: weights and KV cache need {need:.1f} GiB; the GPU has {have:.1f}")
 
     async def _report(self) -> None:
-        """Tell the card what was done and take over its speed; when it is lost the engine dies too, as a CUDA context does."""
+        """Tell the GPU what was done and take over its speed; when it is lost the engine dies too, as a CUDA context does."""
         loop = asyncio.get_running_loop()
         last = loop.time()
         while self.phase is not Phase.DEAD:

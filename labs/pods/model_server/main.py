@@ -19,7 +19,7 @@ from labs.pods.model_server.inference_protocol import InferenceProtocol
 from labs.pods.model_server.kv_cache import BLOCK_TOKENS, KvCache
 from labs.pods.model_server.lifecycle import Lifecycle, Phase, Weights
 from labs.pods.model_server.metrics import Metrics
-from labs.pods.model_server.openai_handlers import OpenAi
+from labs.pods.model_server.openai_handlers import OpenAiApi
 from labs.pods.model_server.retrieval import Index
 from labs.pods.model_server.scheduler import Limits
 from labs.pods.model_server.server import Server
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--weights-gib", type=float, default=24.2, help="size of the weights: 13 billion parameters of 2 bytes")
     p.add_argument("--load-seconds", type=float, default=2.0, help="how long loading the weights takes")
     p.add_argument("--tokens-per-second", type=float, default=55.0, help="of one sequence at full clocks; 0: no pacing")
-    p.add_argument("--prefill-tokens-per-second", type=float, default=6000.0, help="without a GPU; with one, the card says")
+    p.add_argument("--prefill-tokens-per-second", type=float, default=6000.0, help="without a GPU; with one, the GPU says")
     p.add_argument("--drain-seconds", type=float, default=20.0, help="how long running requests may take after SIGTERM")
     return p
 
@@ -74,15 +74,15 @@ def served_by(gpu_uuid: str) -> dict[str, str]:
 
 def build(args: argparse.Namespace) -> Server:
     """A server that is not started yet. Call it inside a running event loop."""
-    card = gpus.of_environment(args.prefill_tokens_per_second)
+    gpu = gpus.of_environment(args.prefill_tokens_per_second)
     metrics = Metrics(args.served_model_name)
     limits = Limits(args.max_num_seqs, args.max_waiting, args.max_num_batched_tokens, args.tokens_per_second)
     engine = Engine(limits, KvCache(args.num_gpu_blocks_override, prefix_caching=args.enable_prefix_caching), metrics)
     weights = Weights(int(args.weights_gib * GIB), args.load_seconds, KV_BYTES_PER_TOKEN * BLOCK_TOKENS)
-    headers = served_by(card.uuid)
-    lifecycle = Lifecycle(engine, card, weights, headers["x-served-by-pod"])
+    headers = served_by(gpu.uuid)
+    lifecycle = Lifecycle(engine, gpu, weights, headers["x-served-by-pod"])
     index = Index.of_file()
-    openai = OpenAi(args.served_model_name, Answers(index, args.max_model_len), engine, lifecycle, args.request_timeout)
+    openai = OpenAiApi(args.served_model_name, Answers(index, args.max_model_len), engine, lifecycle, args.request_timeout)
     triage = InferenceProtocol(Classifier(examples(index.entries)))
     return Server(engine, lifecycle, metrics, openai, triage, headers)
 

@@ -124,7 +124,8 @@ class Metrics:
         self._generation.observe(sequence.generated)
         self._max_generation.observe(sequence.max_tokens)
         self._max_tokens.observe(sequence.max_tokens)
-        self._n.observe(1)
+        if sequence.n is not None:
+            self._n.observe(sequence.n)
         self._prefill_computed.observe(sequence.prompt_tokens - sequence.cached)
         s = sequence
         for histogram, begin, end in (

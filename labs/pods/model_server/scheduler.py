@@ -16,8 +16,8 @@ from labs.pods.model_server.sequence import Sequence
 
 @dataclass(frozen=True)
 class Limits:
-    """How much the engine takes on. ``sequence_tokens_per_second`` is what one sequence gets at full clocks, alone on the card:
-    a step reads all weights from memory, so the card's bandwidth sets it. 0 means no pacing."""
+    """How much the engine takes on. ``sequence_tokens_per_second`` is what one sequence gets at full clocks, alone on the GPU:
+    a step reads all weights from memory, so the GPU's bandwidth sets it. 0 means no pacing."""
 
     max_num_seqs: int = 8
     max_waiting: int = 32
@@ -49,9 +49,14 @@ class Scheduler:
         self._cache = cache
 
     @property
-    def full(self) -> bool:
-        """No place for one more. A free slot counts as a place: the next step fills it."""
-        return len(self.running) + len(self.waiting) >= self._limits.max_num_seqs + self._limits.max_waiting
+    def capacity(self) -> int:
+        """The most sequences there can be. A free slot counts as a place: the next step fills it."""
+        return self._limits.max_num_seqs + self._limits.max_waiting
+
+    @property
+    def places(self) -> int:
+        """How many more sequences there is a place for."""
+        return self.capacity - len(self.running) - len(self.waiting)
 
     def schedule(self) -> Step:
         """Plan the next step and give it the blocks it needs."""
@@ -96,7 +101,7 @@ class Scheduler:
     def _admit(self, budget: int, step: Step) -> None:
         while self.waiting and budget > 0 and len(self.running) < self._limits.max_num_seqs:
             sequence = self.waiting[0]
-            reused = self._cache.reuse(sequence.tokens)
+            reused = self._cache.reuse(sequence.tokens, sequence.salt)
             computed = len(reused) * BLOCK_TOKENS
             count = min(len(sequence.tokens) - computed, budget)
             if not self._cache.grow(reused, computed + count):
@@ -110,12 +115,12 @@ class Scheduler:
 
     def book(self, step: Step) -> list[Sequence]:
         """Note that the step was computed; the sequences that have a result now, and so a token. A sequence whose client left
-        while the card worked is not in ``running`` any more."""
+        while the GPU worked is not in ``running`` any more."""
         done = [(s, count) for s, count in [*((s, 1) for s in step.decode), *step.prefill] if s in self.running]
         for sequence, count in done:
             sequence.computed += count
             if sequence.computed // BLOCK_TOKENS > (sequence.computed - count) // BLOCK_TOKENS:
-                self._cache.publish(sequence.blocks, sequence.tokens, sequence.computed)
+                self._cache.publish(sequence.blocks, sequence.tokens, sequence.computed, sequence.salt)
         return [s for s, _ in done if not s.pending]
 
     def remove(self, sequence: Sequence) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeAlias
 
 from labs.pods.model_server.kv_cache import Block
 
@@ -33,6 +34,9 @@ class Finish(Enum):
     ERROR = "error"
 
 
+Output: TypeAlias = "asyncio.Queue[tuple[Sequence, str | EngineError | None]]"
+
+
 @dataclass(eq=False)
 class Sequence:
     """A prompt and the answer that will be streamed; an empty answer only reads the prompt, as an embedding does.
@@ -44,6 +48,10 @@ class Sequence:
     answer: list[str]
     finish: Finish
     max_tokens: int
+    n: int | None = 1
+    """How many answers the request has; None on all but the first of them, so that it is counted once."""
+    salt: str = ""
+    """Only sequences of the same salt share blocks of the prefix cache."""
     arrived: float = 0.0
     scheduled: float | None = None
     """When it first got a slot."""
@@ -56,7 +64,8 @@ class Sequence:
     cached: int = 0
     """Tokens of the prompt that the prefix cache had when the sequence first got a slot."""
     blocks: list[Block] = field(default_factory=list)
-    _output: asyncio.Queue[str | EngineError | None] = field(default_factory=asyncio.Queue)
+    output: Output = field(default_factory=asyncio.Queue)
+    """Where tokens go, each with its sequence; None after the last. Sequences of one request share it."""
 
     def __post_init__(self) -> None:
         self.tokens = list(self.prompt)
@@ -68,7 +77,7 @@ class Sequence:
 
     @property
     def pending(self) -> int:
-        """Tokens the card has still to compute before the next one of the answer can come; 1 while it decodes."""
+        """Tokens the GPU has still to compute before the next one of the answer can come; 1 while it decodes."""
         return len(self.tokens) - self.computed
 
     @property
@@ -78,7 +87,7 @@ class Sequence:
     def emit(self, now: float) -> None:
         """Hand on the next token of the answer."""
         token = self.answer[self.generated]
-        self._output.put_nowait(token)
+        self.output.put_nowait((self, token))
         self.tokens.append(token)
         self.generated += 1
         self.first_token = self.first_token or now
@@ -90,10 +99,33 @@ class Sequence:
 
     def close(self, error: EngineError | None = None) -> None:
         """End the iteration, with ``error`` if there is one."""
-        self._output.put_nowait(error)
+        self.output.put_nowait((self, error))
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        while (item := await self._output.get()) is not None:
+        async for _, token in together([self]):
+            if token is not None:
+                yield token
+
+
+async def together(sequences: Collection[Sequence]) -> AsyncIterator[tuple[Sequence, str | None]]:
+    """The tokens of several sequences as the engine makes them, each with its sequence; None for one that ends.
+
+    Raises:
+        EngineError: one of them cannot go on.
+    """
+    output: Output = next(iter(sequences)).output
+    for _ in range(len(sequences)):
+        while True:
+            sequence, item = await output.get()
             if isinstance(item, EngineError):
                 raise item
-            yield item
+            yield sequence, item
+            if item is None:
+                break
+
+
+def share_output(sequences: Collection[Sequence]) -> None:
+    """Let all sequences of a request write to one queue, for ``together``. Before they are submitted."""
+    output: Output = asyncio.Queue()
+    for sequence in sequences:
+        sequence.output = output

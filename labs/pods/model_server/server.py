@@ -1,4 +1,4 @@
-"""The HTTP side: OpenAI's endpoints, the Open Inference Protocol and health on one application, ``/metrics`` on another."""
+"""The HTTP side: OpenAI's endpoints, the Open Inference Protocol, health and ``/metrics``, which has a port of its own, too."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from labs.pods.model_server.api_errors import ApiError, error_body
 from labs.pods.model_server.engine import Engine, QueueFull
 from labs.pods.model_server.inference_protocol import InferenceProtocol
 from labs.pods.model_server.lifecycle import Lifecycle, Phase
 from labs.pods.model_server.metrics import Metrics
-from labs.pods.model_server.openai_api import ApiError, error_body
-from labs.pods.model_server.openai_handlers import OpenAi
+from labs.pods.model_server.openai_handlers import OpenAiApi
 from labs.pods.model_server.sequence import EngineError, Finish, Sequence
+from labs.wire.json_body import BadBody
+from labs.wire.request_id import KEY, give_id, sign
 
 log = logging.getLogger(__name__)
 
+MOST_BYTES = 64 * 2**20
+"""Of a request's body: far more than a prompt may have, so that a long prompt is told its length in tokens."""
 RECENT = 1.0
 """Seconds for which the last token counts as a proof of life."""
 PROBE_DEADLINE = 1.5
@@ -34,14 +38,15 @@ class Server:
     engine: Engine
     lifecycle: Lifecycle
     metrics: Metrics
-    openai: OpenAi
+    openai: OpenAiApi
     inference: InferenceProtocol
     served_by: dict[str, str]
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[openai_errors])
-        app.on_response_prepare.append(self._sign)
+        app = web.Application(middlewares=[openai_errors], client_max_size=MOST_BYTES)
+        app.on_response_prepare.extend([self._sign, sign])
         app.router.add_routes([*self.openai.routes(), *self.inference.routes()])
+        app.router.add_get("/metrics", self.scrape)
         app.router.add_get("/health", self.health)
         app.router.add_get("/health_generate", self.health_generate)
         return app
@@ -55,20 +60,20 @@ class Server:
         response.headers.update(self.served_by)
 
     async def health(self, _: web.Request) -> web.Response:
-        """As in vLLM: 200 when the engine lives. It does not run a token, so a wedged card goes unnoticed here."""
+        """As in vLLM: 200 when the engine lives. It does not run a token, so a wedged GPU goes unnoticed here."""
         if self.lifecycle.phase is Phase.SERVING:
             return web.Response()
         return web.Response(status=503, text=self.lifecycle.detail + "\n")
 
     async def health_generate(self, request: web.Request) -> web.Response:
         """200 if a token came out a moment ago, or comes out now; the path and the idea are SGLang's. For a readiness probe that
-        should see a wedged card: put it in the place of ``/health`` in the Deployment."""
+        should see a wedged GPU: put it in the place of ``/health`` in the Deployment."""
         alive = await self.health(request)
         if alive.status != 200 or asyncio.get_running_loop().time() - self.engine.last_result < RECENT:
             return alive
         probe = Sequence(["ping"], ["pong"], Finish.STOP, 1)
         try:
-            with self.engine.submit(probe, PROBE_DEADLINE):
+            with self.engine.submit(probe, deadline=PROBE_DEADLINE):
                 async for _ in probe:
                     pass
         except (EngineError, QueueFull) as error:
@@ -84,14 +89,21 @@ async def openai_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Every error leaves in OpenAI's shape, also those of the HTTP library and our own mistakes."""
+    give_id(request)
     try:
         return await handler(request)
+    except BadBody as error:
+        answer = web.json_response(error_body(error.status, str(error)), status=error.status)
+        answer.force_close()  # what is left of the body cannot be told from the next request
+        return answer
     except ApiError as error:
         return web.json_response(error.body, status=error.status, headers=error.headers)
     except web.HTTPException as error:
-        return web.json_response(error_body(error.status, error.reason), status=error.status)
+        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return web.json_response(error_body(error.status, error.reason), status=error.status, headers=allowed)
     except ConnectionResetError:
         raise
     except Exception:
-        log.exception("%s %s failed", request.method, request.path)
-        return web.json_response(error_body(500, f"internal error at {time.strftime('%H:%M:%S')}; see the log"), status=500)
+        log.exception("%s: %s %s failed", request[KEY], request.method, request.path)
+        message = f"internal error in request {request[KEY]} at {time.strftime('%H:%M:%S')}; see the log"
+        return web.json_response(error_body(500, message), status=500)

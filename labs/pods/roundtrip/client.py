@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from labs.wire.addresses import wire
+from labs.wire.network import here
 
 END = b"\r\n\r\n"
 LENGTH = b"content-length:"
@@ -28,8 +28,8 @@ class Way:
     request: bytes
 
     @classmethod
-    def to(cls, url: str, proxy: str | None, *, on_loopback: bool) -> Way:
-        """The way to ``url``: through the HTTP proxy where there is one. ``on_loopback``: a pod's address 10.x.y.z is 127.x.y.z.
+    def to(cls, url: str, proxy: str | None) -> Way:
+        """The way to ``url``: through the HTTP proxy where there is one.
 
         Raises:
             ValueError: ``url`` or ``proxy`` is not http://HOST[:PORT]…
@@ -38,8 +38,9 @@ class Way:
         if target.scheme != "http" or not target.hostname or first.scheme != "http" or not first.hostname:
             raise ValueError(f"expected http://HOST[:PORT]/…; found {url!r} by way of {proxy!r}")
         line = url if proxy else target.path or "/"
-        host = wire(first.hostname) if on_loopback and first.hostname.startswith("10.") else first.hostname
-        return cls(host, first.port or 80, f"GET {line} HTTP/1.1\r\nHost: {target.netloc}\r\n\r\n".encode())
+        return cls(
+            here().dial(first.hostname), first.port or 80, f"GET {line} HTTP/1.1\r\nHost: {target.netloc}\r\n\r\n".encode()
+        )
 
 
 @dataclass

@@ -34,14 +34,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """0 when everything was asked, whatever came of it; 2 for wrong usage."""
     args = parser().parse_args(argv)
-    # Set on the embedded backend only, where a pod's 10.x.y.z is served at 127.x.y.z.
-    own = os.environ.get("BIND_ADDRESS", "0.0.0.0")
     if args.program == "serve":
-        asyncio.run(serve(own, args.port))
+        asyncio.run(serve(os.environ.get("BIND_ADDRESS", "0.0.0.0"), args.port))
         return 0
     proxy = None if args.straight else os.environ.get("HTTP_PROXY") or os.environ.get("http_proxy")
     try:
-        way = Way.to(args.url, proxy, on_loopback=own.startswith("127."))
+        way = Way.to(args.url, proxy)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

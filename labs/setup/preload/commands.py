@@ -77,7 +77,9 @@ def verify(bundle: Path | None, backend: str) -> None:
         progress = ConsoleProgress()
         progress.begin(f"Reading {bundle.name}")
         found = loading.check(bundle, progress)
-        click.echo(f"{bundle} is whole: {len(found.members)} files for {found.backend} on {found.platform}, lab {found.version}")
+        click.echo(
+            f"{bundle} is complete: {len(found.members)} files for {found.backend} on {found.platform}, lab {found.version}"
+        )
         found.refuse_foreign()
         return
     chosen = backends.choose(backend)[0]

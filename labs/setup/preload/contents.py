@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from labs import config, releases
+from labs import releases
 from labs.clusters import images
 from labs.clusters.base import Backend
 from labs.embedded import programs, recipes
 from labs.mesh.choice import mesh_for
+from labs.paths import Paths
 from labs.setup.preload.k3s import K3sImages
 from labs.setup.preload.parts import EngineImage, NodeImages, Part, Programs, Tool
 
@@ -35,5 +36,5 @@ def pod_images(backend: Backend) -> list[str]:
         MachineError: the mesh's command, which knows the mesh's images, is not there.
     """
     mesh = mesh_for(backend.can)
-    mesh.install_cli(config.BIN)
+    mesh.install_cli(Paths.current().bin)
     return sorted({*images.workload_images(), *mesh.images()})

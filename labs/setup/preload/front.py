@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from labs.wire import loopback
+
 MAGIC = 0x184D2A50
 """Of a skippable frame (RFC 8878, section 3.1.2); its size follows as four bytes, the lowest first."""
 HEADER = struct.Struct("<II")
@@ -33,8 +35,7 @@ class FrontError(ValueError):
 def open_source(source: str) -> IO[bytes]:
     """A bundle's bytes from its beginning: a file's, or what an ``http://`` address answers."""
     if source.startswith(("http://", "https://")):
-        answer: IO[bytes] = urllib.request.urlopen(source, timeout=30)
-        return answer
+        return loopback.open_url(urllib.request.Request(source), timeout=30)
     return open(source, "rb")
 
 
@@ -103,7 +104,11 @@ def platform_name() -> str:
 
 def cache_dir() -> Path:
     """The user's cache folder for the lab, as ``labs.config`` has it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boring-ops-lab"
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named or Path.home() / ".cache") / "boring-ops-lab"
+    except RuntimeError:
+        return ROOT / ".cache"
 
 
 def wheel_folder(key: str | None = None) -> Path:

@@ -11,6 +11,7 @@ import yaml
 
 from labs import config, download, errors, releases
 from labs.clusters import images
+from labs.paths import cache_dir
 from labs.setup.preload.parts import NodeImages
 from labs.steps import Progress
 
@@ -37,7 +38,7 @@ class K3sImages:
 
     @property
     def listing(self) -> Path:
-        return config.cache_dir() / "lists" / f"k3s-images-{release()}.txt"
+        return cache_dir() / "lists" / f"k3s-images-{release()}.txt"
 
     @property
     def archives(self) -> NodeImages:
@@ -45,13 +46,13 @@ class K3sImages:
 
     @property
     def files(self) -> dict[str, Path]:
-        return {str(self.listing.relative_to(config.cache_dir())): self.listing, **self.archives.files}
+        return {str(self.listing.relative_to(cache_dir())): self.listing, **self.archives.files}
 
     def gather(self, progress: Progress) -> None:
         """Fetch the list, and have the engine pull what it names.
 
         Raises:
-            SiteUnreachable, DownloadError: the list cannot be had, or is none.
+            SiteUnreachable, DownloadError: the list is not available, or is not a list.
         """
         if not self.listing.exists():
             text = download.text(releases.k3s_images(release()))

@@ -11,7 +11,8 @@ from typing import IO
 
 import zstandard
 
-from labs import config, errors
+from labs import errors
+from labs.paths import cache_dir
 from labs.setup.preload import front
 from labs.setup.preload.manifest import AGAIN, Manifest, Member
 from labs.setup.preload.parts import Part
@@ -44,7 +45,7 @@ def load(source: Path, parts: Sequence[Part], progress: Progress) -> Manifest:
     Raises:
         BundleError: it is truncated, damaged, or for another machine or version; nothing was changed.
     """
-    staging = config.cache_dir() / "preload" / "staging"
+    staging = cache_dir() / "preload" / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     try:
         with source.open("rb") as stream:
@@ -54,7 +55,7 @@ def load(source: Path, parts: Sequence[Part], progress: Progress) -> Manifest:
             unpack(stream, found, staging, progress)
         with source.open("rb") as stream:
             front.unpack_wheels(front.read(stream), found.wheels)
-        settle(staging, config.cache_dir())
+        settle(staging, cache_dir())
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     for part in parts:
@@ -64,7 +65,7 @@ def load(source: Path, parts: Sequence[Part], progress: Progress) -> Manifest:
 
 def require_room(manifest: Manifest) -> None:
     """Raise DiskFull unless the members fit beside what is there."""
-    folder = config.cache_dir()
+    folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
     need, free = sum(member.bytes for member in manifest.members), shutil.disk_usage(folder).free
     if free < need:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import labs
 from labs import config, errors
 from labs.setup.preload import front
+from labs.version import VERSION
 
 FORMAT = 1
 PINS = (config.CLUSTERS / "versions.toml", config.ROOT / "requirements.lock")
@@ -77,7 +77,7 @@ AGAIN = "make one here or on a machine like this: lab preload save"
 def version() -> str:
     """The lab's version and a hash of everything it pins: bundles of one are of no use to another."""
     pins = hashlib.sha256(b"\0".join(path.read_bytes() for path in PINS)).hexdigest()[:8]
-    return f"{labs.__version__}+{pins}"
+    return f"{VERSION}+{pins}"
 
 
 def is_inside(path: str) -> bool:

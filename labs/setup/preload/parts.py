@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from labs import config, errors, releases
-from labs.clusters import docker, images
+from labs import errors, releases
+from labs.clusters import images
+from labs.clusters.docker import engine as docker
 from labs.embedded import manifest as checksums
 from labs.embedded import programs
 from labs.embedded.recipes import Recipe
+from labs.paths import cache_dir
 from labs.steps import Progress
 
 
@@ -102,7 +104,7 @@ class NodeImage:
 
     @property
     def files(self) -> dict[str, Path]:
-        return {str(self.archive.relative_to(config.cache_dir())): self.archive}
+        return {str(self.archive.relative_to(cache_dir())): self.archive}
 
     def gather(self, progress: Progress) -> None:
         """Have the engine pull it for its own platform (of an image for several, only that is carried) and export it."""
@@ -135,7 +137,7 @@ class EngineImage(NodeImage):
 
     @property
     def archive(self) -> Path:
-        return config.cache_dir() / "engine-images" / images.archive(self.name).name
+        return cache_dir() / "engine-images" / images.archive(self.name).name
 
     def missing(self) -> str | None:
         return None if docker.has_image(self.name.partition("@")[0]) else f"Docker has no image {self.name}"

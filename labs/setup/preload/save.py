@@ -15,6 +15,8 @@ import zstandard
 
 from labs import config, errors
 from labs.embedded.manifest import digest
+from labs.paths import cache_dir
+from labs.setup import pip_settings
 from labs.setup.preload import front
 from labs.setup.preload.manifest import Manifest, Member, version
 from labs.setup.preload.parts import Part
@@ -29,9 +31,9 @@ def save(target: Path, backend: str, parts: Sequence[Part], progress: Progress) 
     """Write the bundle; ``target`` appears only when it is complete.
 
     Raises:
-        LabError: a part could not be had; nothing was written.
+        LabError: a part is not available; nothing was written.
     """
-    with tempfile.TemporaryDirectory(dir=_made(config.cache_dir())) as wheels:
+    with tempfile.TemporaryDirectory(dir=_made(cache_dir())) as wheels:
         steps = [Action("Python packages", partial(download_wheels, Path(wheels)))]
         steps += [Action(part.title, part.gather) for part in parts]
         run_steps(steps, progress)
@@ -54,10 +56,11 @@ def download_wheels(folder: Path, progress: Progress) -> None:
         CommandFailed: no network, or a package without a wheel for this platform.
     """
     options = ["--disable-pip-version-check", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-    command = [sys.executable, "-m", "pip", "download", *options]
+    command = [sys.executable, "-I", "-m", "pip", "download", *options]
     command += ["--requirement", str(config.ROOT / "requirements.lock"), "--dest", str(folder)]
     progress.note("downloading")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT, check=False)
+    environment = pip_settings.environment(sys.executable)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PIP_TIMEOUT, check=False)
     if done.returncode:
         raise errors.CommandFailed(command, done.returncode, done.stderr, fix="check the network, then the same command again")
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from labs import config, download
+from labs import download
 from labs.embedded.manifest import digest
+from labs.paths import cache_dir
 
 PORT = 8737
 
@@ -46,7 +47,7 @@ def fetch(url: str, sha256: str, report: download.Report) -> Path:
     Raises:
         SiteUnreachable, ChecksumMismatch, DownloadError: see ``labs.download``.
     """
-    target = config.cache_dir() / "preload" / "download.tar.zst"
+    target = cache_dir() / "preload" / "download.tar.zst"
     target.parent.mkdir(parents=True, exist_ok=True)
     download.fetch(url, target, sha256, report)
     return target

@@ -11,13 +11,16 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from labs.pods.chat.server import PAGE, Chat
+from labs.config import ROOT
+from labs.pods.chat.server import PAGE, ChatApi
+from labs.pods.chat.trouble import BY_CODE, explain
 from labs.pods.chat.upstream import ModelServer
 from labs.wire.sse import Decoder, Event, encode
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Ask = Callable[..., Awaitable[aiohttp.ClientResponse]]
 SIGNED = {f"x-served-by-{name}": name.upper() for name in ("cluster", "pod", "node", "gpu")}
+SERVER = ROOT / "labs" / "pods" / "model_server"
 STREAM = {"Accept": "text/event-stream"}
 
 
@@ -39,11 +42,14 @@ async def ask() -> AsyncIterator[Callable[[Handler | str], Awaitable[Ask]]]:
             upstream = web.Application()
             upstream.router.add_post("/v1/chat/completions", model)
             model = await listen(upstream)
-        url = await listen(Chat(ModelServer(http, model, "m")).application())
+        url = await listen(ChatApi(ModelServer(http, model, "m")).application())
 
-        async def post(body: object = None, headers: dict[str, str] | None = None) -> aiohttp.ClientResponse:
+        async def post(
+            body: object = None, headers: dict[str, str] | None = None, data: bytes | None = None
+        ) -> aiohttp.ClientResponse:
+            sent = json.dumps(body or {"message": "hello"}).encode() if data is None else data
             patient = aiohttp.ClientTimeout(total=5)
-            return await http.post(url + "/api/chat", json=body or {"message": "hello"}, headers=headers, timeout=patient)
+            return await http.post(url + "/api/chat", data=sent, headers=headers, timeout=patient)
 
         return post
 
@@ -59,7 +65,9 @@ Before = Callable[[Handler | str], Awaitable[Ask]]
 async def answer(request: web.Request) -> web.StreamResponse:
     """A model server that says "one two"."""
     asked = await request.json()
-    assert asked["messages"] == [{"role": "user", "content": "hello"}] and asked["model"] == "m"
+    assert (
+        request.headers["X-Request-Id"] and asked["messages"] == [{"role": "user", "content": "hello"}] and asked["model"] == "m"
+    )
     if not asked.get("stream"):
         body = {"choices": [{"message": {"content": "one two"}}], "usage": {"completion_tokens": 2}}
         return web.json_response(body, headers=SIGNED | {"x-inference-seconds": "0.25"})
@@ -84,7 +92,12 @@ async def test_json_says_the_answer_who_gave_it_and_how_long_it_took(ask: Before
         "NODE",
         "GPU",
     )
-    assert body["timings"]["model"] == 0.25 and body["timings"]["tokens"] == 2 and body["timings"]["total"] > 0
+    assert (
+        body["request_id"]
+        and body["timings"]["model"] == 0.25
+        and body["timings"]["tokens"] == 2
+        and body["timings"]["total"] > 0
+    )
 
 
 async def test_a_stream_brings_tokens_then_the_same_body(ask: Before) -> None:
@@ -148,6 +161,79 @@ async def test_a_failure_in_the_stream_is_an_error_event(ask: Before, rest: byte
     assert json.loads(last.data)["error"]["hop"] == hop
 
 
+@pytest.mark.parametrize("headers", [{}, STREAM])
+async def test_the_requests_id_goes_to_the_model_and_comes_back(ask: Before, headers: dict[str, str]) -> None:
+    seen: list[str] = []
+
+    async def loses_its_gpu(request: web.Request) -> web.Response:
+        seen.append(request.headers["X-Request-Id"])
+        error = {"message": "EngineDeadError: gone", "code": "engine_dead"}
+        return web.json_response({"error": error}, status=500, headers=SIGNED)
+
+    post = await ask(loses_its_gpu)
+    response = await post(headers=headers | {"X-Request-Id": "trace-7"})
+    error = (await response.json())["error"]
+    assert seen == ["trace-7"] and response.headers["X-Request-Id"] == error["request_id"] == "trace-7"
+    assert error["code"] == "engine_dead" and "lost its GPU" in error["explanation"]
+    response = await post(headers=headers | {"X-Request-Id": "no good id"})
+    assert response.headers["X-Request-Id"] == seen[1] not in ("", "no good id")
+
+
+@pytest.mark.parametrize(
+    ("status", "hop", "code", "words"),
+    [
+        (429, "model server", "queue_full", "more questions than it can take right now. You can ask again"),
+        (503, "model server", "model_loading", "loading its weights onto the GPU. You can ask again"),
+        (400, "model server", "context_length_exceeded", "too long for the model."),
+        (404, "model server", "model_not_found", "its settings are wrong."),
+        (500, "model server", "no such code", "could not answer. You can ask again"),
+        (403, "mesh", None, "policy does not allow"),
+        (503, "mesh", None, "did not let the question through"),
+        (504, "network", None, "No answer came in time."),
+        (502, "network", None, "cannot reach the model server. You can ask again"),
+        (400, "chat", None, "could not read the question."),
+        (405, "chat", None, "nothing at this address."),
+        (500, "chat", None, "The chat itself failed."),
+    ],
+)
+def test_trouble_is_told_in_plain_words(status: int, hop: str, code: str | None, words: str) -> None:
+    assert words in explain(status, hop, code)
+
+
+@pytest.mark.parametrize("code", sorted(BY_CODE))
+def test_no_word_of_the_trade_in_an_explanation(code: str) -> None:
+    text = explain(500, "model server", code)
+    assert not re.search(r"\b(upstream|engine|HTTP|\d{3}|KV|pod|token)\b", text) and text.endswith(".")
+
+
+def test_every_code_of_the_model_server_is_explained() -> None:
+    """The codes that it gives to what is not the client's own mistake are written in its sources."""
+    sources = (SERVER / name for name in ("openai_handlers.py", "sequence.py", "answers.py", "request_body.py"))
+    codes = {code for path in sources for code in re.findall(r'\bcode ?= ?"(\w+)"', path.read_text())}
+    assert codes - {"unsupported_value"} == BY_CODE.keys()
+
+
+async def test_odd_bodies_are_bad_requests(ask: Before) -> None:
+    post = await ask("http://127.0.0.1:9")
+    for data in (b"\xff", b"[" * 100_000, b'{"message": "\\ud800"}', b"", '{"message": "x"}'.encode("utf-16")):
+        response = await post(data=data, headers={"Content-Type": "application/json; charset=latin-9000"})
+        error = (await response.json())["error"]
+        assert (response.status, error["hop"], error["explanation"]) == (400, "chat", "The chat could not read the question.")
+
+
+async def test_a_deadline_in_the_models_stream_is_a_timeout(ask: Before) -> None:
+    async def late(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers=SIGNED)
+        await response.prepare(request)
+        await response.write(encode('{"error": {"message": "no complete answer within 1 s", "code": "deadline_exceeded"}}'))
+        return response
+
+    (event,) = await events(await (await ask(late))(headers=STREAM))
+    error = json.loads(event.data)["error"]
+    assert (event.name, error["status"], error["code"]) == ("error", 504, "deadline_exceeded")
+    assert "did not finish its answer in time" in error["explanation"]
+
+
 @pytest.mark.parametrize("body", [[], {"message": ""}, {"message": 7}, {"text": "x"}, {"message": "x" * 5000}])
 async def test_bad_questions_are_refused_before_anyone_is_asked(ask: Before, body: object) -> None:
     response = await (await ask("http://127.0.0.1:9"))(body or ["x"])
@@ -156,6 +242,8 @@ async def test_bad_questions_are_refused_before_anyone_is_asked(ask: Before, bod
 
 def test_the_page_needs_nothing_from_elsewhere_and_can_be_used_by_ear_and_keyboard() -> None:
     page = PAGE.read_text()
+    for name in re.findall(r'\$\("([\w-]+)"\)', page):
+        assert f'id="{name}"' in page
     assert not re.search(r"(src|href)=|https?://|@import|url\(", page)
     assert '<html lang="en">' in page and 'aria-live="polite"' in page and ":focus-visible" in page
     for field in re.findall(r'<input id="(\w+)"', page):

@@ -102,9 +102,28 @@ def docker(engine: Engine, words: list[str]) -> None:
             print("\n".join(name for name, row in data["containers"].items() if key in row["Config"]["Labels"]))
         case ["container", "inspect", *names]:
             print(json.dumps([data["containers"][name] for name in names]))
+        case ["run", "--name", name, "--hostname", _, "--label", role, *rest] if rest[-1].startswith("kindest/node:"):
+            cluster = option(rest[rest.index("--tty") :], "--label").partition("=")[2]
+            add_container(
+                engine,
+                ("io.x-k8s.kind.cluster", "io.x-k8s.kind.role"),
+                cluster,
+                role.partition("=")[2],
+                name,
+                option(rest, "--net"),
+            )
+        case ["logs", name] if name in data["containers"]:
+            print("[  OK  ] Reached target Multi-User System.")
+        case ["container", "rm", "--force", "--volumes", name]:
+            del data["containers"][name]
         case ["container", "start" | "stop" as verb, *names]:
             for name in names:
                 data["containers"][name]["State"] = state(verb == "start")
+        case ["container", "pause" | "unpause" as verb, name] if name in data["containers"]:
+            before, after = ("running", "paused") if verb == "pause" else ("paused", "running")
+            if data["containers"][name]["State"]["Status"] != before:
+                fail(f"Error response from daemon: container {name} is not {before}")
+            data["containers"][name]["State"]["Status"] = after
         case ["image", "ls", "--quiet", name]:
             print("0123456789ab" if name in data["images"] else "")
         case ["image", "save", "--platform", "linux/amd64", *rest] if data["api"] >= "1.48":
@@ -122,6 +141,23 @@ def docker(engine: Engine, words: list[str]) -> None:
         case ["exec", name, "crictl", "images", "--output=json"] if name in data["containers"]:
             rows = [{"id": f"sha256:{key}", "repoTags": [tag]} for tag, key in data["held"].get(name, {}).items()]
             print(json.dumps({"images": [*rows, {"id": f"sha256:{64 * '0'}", "repoTags": []}]}))
+        case ["exec", name, *_] if name in data["containers"] and data["containers"][name]["State"]["Status"] != "running":
+            fail(f"Error response from daemon: container {name} is not running")
+        case ["exec", name, "kubeadm", "token", "create", "--ttl", "10m"] if name.endswith("control-plane"):
+            print("abcdef.0123456789abcdef")
+        case ["exec", "--interactive", name, "sh", "-ec", "cat > /kind/kubeadm.conf"]:
+            data["joined"][name] = sys.stdin.read()
+        case ["exec", name, "kubeadm", "join", "--config", "/kind/kubeadm.conf"] if name in data["joined"]:
+            if "no-join" in data["mode"]:
+                fail("error execution phase kubelet-start: timed out")
+        case ["exec", _, "pkill", "-STOP" | "-CONT", "-x", _] | ["exec", _, "crictl", "stop", "--timeout", "0", _]:
+            pass
+        case ["exec", name, "sh", "-ec", script]:
+            clear, *commands = script.splitlines()
+            assert clear == "tc qdisc del dev eth0 root 2>/dev/null || true"
+            if commands and "no-netem" in data["mode"]:
+                fail("Error: Specified qdisc kind is unknown.", 2)
+            data["links"][name] = commands
         case ["exec", name, "sh", "-c", script] if name in data["containers"]:
             for command in script.split(" && "):
                 _, _, replace, pods, via, address = command.split()
@@ -169,13 +205,23 @@ def make(engine: Engine, tool: str, cluster: str, network: str) -> None:
     if tool == "k3d":
         engine.data["volumes"][f"k3d-{cluster}-images"] = cluster
     for role, suffixes in ({"noRole": ["tools"]} if "pulling" in engine.data["mode"] else NODES[tool]).items():
-        for suffix in suffixes:
-            name = f"{'k3d-' if tool == 'k3d' else ''}{cluster}-{suffix}"
-            engine.data["containers"][name] = {
-                "Name": f"/{name}", "RestartCount": 0, "State": state(True),
-                "Config": {"Labels": {keys[0]: cluster, keys[1]: role}},
-                "NetworkSettings": {"Networks": {network: {"IPAddress": f"172.18.0.{len(engine.data['containers']) + 2}"}}},
-            }  # fmt: skip
+        for suffix in suffixes[:1] if cluster == "gpu-eu" else suffixes:
+            add_container(engine, keys, cluster, role, f"{'k3d-' if tool == 'k3d' else ''}{cluster}-{suffix}", network)
+
+
+def add_container(engine: Engine, keys: tuple[str, str], cluster: str, role: str, name: str, network: str) -> None:
+    engine.data["containers"][name] = {
+        "Name": f"/{name}",
+        "RestartCount": 0,
+        "State": state(True),
+        "Config": {
+            "Labels": {keys[0]: cluster, keys[1]: role},
+            "Image": "kindest/node:v1.37.0@sha256:a1ed",
+            "Env": ["HTTPS_PROXY=http://proxy:3128", "container=docker"],
+        },
+        "HostConfig": {"UsernsMode": ""},
+        "NetworkSettings": {"Networks": {network: {"IPAddress": f"172.18.0.{len(engine.data['containers']) + 2}"}}},
+    }
 
 
 def remove(engine: Engine, cluster: str) -> None:
@@ -231,6 +277,8 @@ def k3d(engine: Engine, words: list[str]) -> None:
                     row["State"] = state(verb == "start")
         case ["kubeconfig", "get", name]:
             kubeconfig("k3d", name)
+        case ["node", "create", name, "--cluster", cluster, "--role", "agent", "--wait", "--timeout", "120s"]:
+            add_container(engine, ("k3d.cluster", "k3d.role"), cluster, "agent", f"k3d-{name}-0", "boring-ops-lab")
         case _:
             fail(f"FATA[0000] unknown command line: {words}")
 
@@ -245,6 +293,22 @@ def kubectl(engine: Engine, words: list[str]) -> None:
         case ["get", "nodes", "--output=json"]:
             rows = [row for row in engine.data["containers"].values() if context in row["Config"]["Labels"].values()]
             print(json.dumps({"items": [kubernetes_node(context, i, row) for i, row in enumerate(rows)]}))
+        case ["wait", "--for=create" | "--for=condition=Ready", node, _]:
+            if node.removeprefix("node/") not in engine.data["containers"]:
+                fail(f"Error from server (NotFound): {node} not found")
+        case ["get", "node", _, "--output=jsonpath={.spec.taints[*].key}"]:
+            print("nvidia.com/gpu" if "k3d" in words[-2] and context != "app" else "", end="")
+        case ["label", "node", *_] | ["taint", "node", *_] | ["uncordon", _] | ["delete", "node", _, "--ignore-not-found"]:
+            pass
+        case ["drain", _, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--disable-eviction", "--timeout=60s"]:
+            if "no-drain" in engine.data["mode"]:
+                fail('error when waiting for pod "slow" terminating: global timeout reached: 60s')
+        case ["api-resources", "--api-group=multicluster.linkerd.io", "--output=name"]:
+            print("links.multicluster.linkerd.io" if engine.data["linked"] else "")
+        case ["get", "links.multicluster.linkerd.io", "--all-namespaces", "--output=json"]:
+            print(
+                json.dumps({"items": [{"spec": {"targetClusterName": name}} for name in engine.data["linked"].get(context, [])]})
+            )
         case ["apply", "-k" | "-f", path]:
             engine.data["applied"].append([context, os.path.basename(path)])
         case ["rollout", "status", deployment, namespace, _]:
@@ -255,7 +319,7 @@ def kubectl(engine: Engine, words: list[str]) -> None:
 
 def kubernetes_node(context: str, index: int, row: dict[str, object]) -> dict[str, object]:
     address = row["NetworkSettings"]["Networks"]["boring-ops-lab"]["IPAddress"]  # type: ignore[index]
-    second = {"app": 10, "gpu": 20}[context]
+    second = {"app": 10, "gpu": 20, "gpu-eu": 30}[context]
     return {
         "metadata": {"name": str(row["Name"]).lstrip("/")},
         "spec": {"podCIDR": f"10.{second}.{index}.0/24"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,31 +10,23 @@ from typing import Any
 import pytest
 import yaml
 
-from labs import cli, config, errors
-from labs.clusters import backends
-from labs.clusters.contexts import Contexts, plan, removal, variants
+from labs import cli, config, errors, record
+from labs.clusters.contexts import Contexts, plan, variants
 from labs.clusters.contexts.inspection import Facts, Node, pod_networks
 from labs.clusters.contexts.plan import ClusterPlan, Options, Plan
-from labs.telemetry import load
+from labs.paths import Paths
+from labs.record import Record
+from labs.telemetry import job_load
 from tests.unit.clusters.fake_api import FakeApi
 
-UP = ["up", "--backend", "contexts", "--app", "team-app", "--gpu", "team-gpu"]
+UP = ["up", "--backend", "contexts", "--context", "app=team-app", "--context", "gpu=team-gpu"]
 
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty place for ``.lab``."""
     folder = tmp_path / "lab state"
-    for module, name, path in (
-        (config, "STATE", folder),
-        (config, "KUBECONFIG", folder / "kubeconfig"),
-        (config, "BIN", folder / "bin"),
-        (config, "LOGS", folder / "logs"),
-        (plan, "RECORD", folder / "contexts.json"),
-        (variants, "FOLDER", folder / "manifests"),
-        (backends, "CHOICE", folder / "backend"),
-    ):
-        monkeypatch.setattr(module, name, path)
+    monkeypatch.setenv("LAB_STATE", str(folder))
     return folder
 
 
@@ -104,13 +95,17 @@ def test_without_a_terminal_it_wants_yes(team: Team, state: Path, capsys: pytest
 
 def test_no_contexts_named(team: Team, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, state, ["up", "--backend", "contexts"])
-    assert "expected two kubeconfig contexts; there are: team-app, team-gpu" in said
+    assert "expected a kubeconfig context for each cluster; there are: team-app, team-gpu" in said
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--app", "team-app"], "expected both --app and --gpu"),
+        (["--context", "app=team-app"], "expected a context for a cluster with the role 'gpus' (gpu or gpu-eu)"),
+        (["--context", "gpu=team-gpu"], "expected a context for a cluster with the role 'users' (app)"),
+        (["--context", "team-app"], "expected --context CLUSTER=CONTEXT; found 'team-app'"),
+        ([*UP[3:], "--context", "app=other"], "expected one context for each cluster"),
+        ([*UP[3:], "--cluster", "gpu-eu"], "no kubeconfig context is known for cluster gpu-eu"),
         ([*UP[3:], "--model-server-url", "vllm:8000"], "expected --model-server-url http"),
     ],
 )
@@ -119,11 +114,23 @@ def test_words_that_are_off(words: list[str], said: str, team: Team, state: Path
 
 
 def test_contexts_belong_to_this_backend(team: Team, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--backend contexts" in refused(capsys, state, ["up", "--backend", "embedded", "--app", "a", "--gpu", "b"])
+    said = refused(capsys, state, ["up", "--backend", "embedded", "--context", "app=a", "--yes"])
+    assert "the backend embedded has no option --context, --yes" in said
+
+
+def test_a_cluster_that_the_topology_does_not_have(team: Team, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, state, [*UP, "--context", "gpu-us=team-gpu"], code=1)
+    assert "no cluster named 'gpu-us'; there are: app, gpu, gpu-eu" in said
+
+
+def test_one_cluster_alone_cannot_leave(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record.write(Record("contexts", ("app", "gpu")))
+    assert cli.run(["down", "--cluster", "gpu"]) == 2
+    assert "cannot remove gpu alone" in capsys.readouterr().err and record.read() is not None
 
 
 def test_a_context_that_does_not_exist(team: Team, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = refused(capsys, state, [*UP[:-1], "team-gpv"], code=1)
+    said = refused(capsys, state, [*UP[:-1], "gpu=team-gpv"], code=1)
     assert "no kubeconfig context named 'team-gpv'; there are: team-app, team-gpu" in said
 
 
@@ -265,10 +272,9 @@ def test_up_again_with_other_options_is_refused(state: Path) -> None:
 
 def rendered(name: str) -> list[dict[str, Any]]:
     """What kubectl makes of a variant."""
-    from labs import shell
-    from labs.embedded.boot import kubectl_program
+    from labs import kubectl, shell
 
-    return list(yaml.safe_load_all(shell.run([kubectl_program(), "kustomize", str(variants.FOLDER / name)])))
+    return list(yaml.safe_load_all(shell.run([kubectl.program(), "kustomize", str(Paths.current().manifests / name)])))
 
 
 def workload(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
@@ -307,109 +313,9 @@ def test_image_references(reference: str, words: dict[str, str]) -> None:
     assert variants.image(reference) == words
 
 
-# Removal
-
-
-class FakeCluster:
-    """Answers as kubectl would; keeps what was deleted."""
-
-    name = "gpu"
-
-    def __init__(self, objects: list[dict[str, Any]], uid: str = "uid-gpu") -> None:
-        self.objects, self.uid = objects, uid
-        self.deleted: list[str] = []
-        self.unlabelled: list[str] = []
-
-    def kubectl(self, *args: str, timeout: float = 60) -> str:
-        if args[0] == "api-resources":
-            return "deployments.apps\nevents\n" if "--namespaced=true" in args else "namespaces\nclusterroles.rbac\n"
-        if args[0] == "get":
-            return self._get(args)
-        if args[0] == "delete":
-            self.deleted += [word for word in args[1:] if not word.startswith("--") and word != "namespace"]
-        if args[0] == "label":
-            self.unlabelled += args[3:]
-        return ""
-
-    def _get(self, args: tuple[str, ...]) -> str:
-        if args[1:3] == ("namespace", "kube-system"):
-            return json.dumps({"metadata": {"uid": self.uid}})
-        kinds = {"Namespace": "namespaces", "Node": "nodes", "Deployment": "deployments.apps", "ClusterRole": "clusterroles.rbac"}
-        rows = [row for row in self.objects if kinds[row["kind"]] in args[1].split(",")]
-        selector = next((word.partition("=")[2] for word in args if word.startswith("--selector=")), None)
-        if selector is not None:
-            key, _, value = selector.partition("=")
-            rows = [row for row in rows if row["metadata"].get("labels", {}).get(key) == value]
-        return json.dumps({"items": rows})
-
-
-OURS = {"app.kubernetes.io/part-of": "boring-ops-lab"}
-
-
-def an_object(kind: str, name: str, labels: dict[str, str] | None = None, **metadata: Any) -> dict[str, Any]:
-    version = {"Deployment": "apps/v1", "ClusterRole": "rbac/v1"}.get(kind, "v1")
-    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels or {}, **metadata}}
-
-
-def removed(cluster: FakeCluster, **changes: Any) -> list[str]:
-    removal.remove(cluster, ClusterPlan("gpu", "team-gpu", "https://gpu", "uid-gpu", ["ml"], **changes))  # type: ignore[arg-type]
-    return cluster.deleted
-
-
-def test_only_what_is_ours_goes() -> None:
-    cluster = FakeCluster(
-        [
-            an_object("Namespace", "default"),
-            an_object("Namespace", "ml"),
-            an_object("Namespace", "linkerd"),
-            an_object("Namespace", "exercise", OURS),
-            an_object("Deployment", "hello", OURS, namespace="default"),
-            an_object("Deployment", "model-server", OURS, namespace="ml"),
-            an_object("Deployment", "shop", namespace="default"),
-            an_object("ClusterRole", "gpu-simulator", OURS),
-            an_object("ClusterRole", "linkerd-x", {"linkerd.io/control-plane-ns": "linkerd"}),
-            an_object("ClusterRole", "admin"),
-        ]
-    )
-    assert removed(cluster) == [
-        "Deployment.v1.apps/hello",
-        *("ml", "linkerd", "exercise"),
-        *("ClusterRole.v1.rbac/gpu-simulator", "ClusterRole.v1.rbac/linkerd-x"),
-    ]
-
-
-def test_what_carried_the_label_before_stays() -> None:
-    cluster = FakeCluster(
-        [an_object("Namespace", "old", OURS), an_object("ClusterRole", "other", OURS), an_object("ClusterRole", "ours", OURS)]
-    )
-    before = ["Namespace//old", "ClusterRole.v1.rbac//other"]
-    assert removed(cluster, before=before) == ["ClusterRole.v1.rbac/ours"]
-
-
-def test_what_has_an_owner_goes_with_it() -> None:
-    pod = an_object("Deployment", "owned", OURS, namespace="default", ownerReferences=[{"name": "x"}])
-    assert removed(FakeCluster([pod])) == []
-
-
-def test_nodes_get_back_the_labels_they_had() -> None:
-    labels = {"nvidia.com/gpu.present": "true", "nvidia.com/gpu.count": "4", "nvidia.com/cuda.driver.major": "570", "team": "a"}
-    cluster = FakeCluster([an_object("Node", "g1", labels), an_object("Node", "other", labels)])
-    removed(cluster, had={"g1": {"nvidia.com/gpu.count": "2"}, "gone": {}})
-    assert cluster.unlabelled == [
-        "--overwrite", "nvidia.com/gpu.present-", "nvidia.com/cuda.driver.major-", "nvidia.com/gpu.count=2",
-    ]  # fmt: skip
-
-
-def test_another_cluster_under_the_same_name_is_left_alone() -> None:
-    cluster = FakeCluster([an_object("Namespace", "ml")], uid="another")
-    with pytest.raises(errors.LabError, match="found another one"):
-        removed(cluster)
-    assert cluster.deleted == []
-
-
 def test_every_namespace_that_the_notebooks_make_is_known() -> None:
     """Or it would be another's that the lab labels, and removes."""
     found = [row for path in config.MANIFESTS.rglob("*.yaml") for row in yaml.safe_load_all(path.read_text())]
     made = {row["metadata"]["name"] for row in found if isinstance(row, dict) and row.get("kind") == "Namespace"}
-    assert made | {load.NAMESPACE} == {*plan.NAMESPACES["app"], *plan.NAMESPACES["gpu"], *plan.LATER_NAMESPACES}
-    assert all(load.NAMESPACE in names for names in plan.NAMESPACES.values())
+    assert made | {job_load.NAMESPACE} == {*plan.NAMESPACES["users"], *plan.NAMESPACES["gpus"], *plan.LATER_NAMESPACES}
+    assert all(job_load.NAMESPACE in names for names in plan.NAMESPACES.values())

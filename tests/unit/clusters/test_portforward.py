@@ -18,7 +18,7 @@ import pytest
 from labs import config, errors
 from labs.clusters import portforward
 from labs.clusters.base import Cluster
-from tests.conftest import eventually
+from tests.support.waiting import eventually
 
 SERVICE = {"metadata": {"name": "chat"}, "spec": {"ports": [{"name": "http", "port": 80}]}}
 SERVE = "import http.server, sys; http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler)"
@@ -35,11 +35,7 @@ def script(path: Path, text: str) -> Path:
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A lab's state with a ``kubectl`` that knows one Service and forwards to this test's own server."""
     state = tmp_path / "a lab"
-    for owner, name, value in [
-        (config, "STATE", state), (config, "KUBECONFIG", state / "kubeconfig"), (config, "BIN", state / "bin"),
-        (config, "LOGS", state / "logs"), (portforward, "FORWARDS", state / "forwards"),
-    ]:  # fmt: skip
-        monkeypatch.setattr(owner, name, value)
+    monkeypatch.setenv("LAB_STATE", str(state))
     serve = shlex.join([sys.executable, "-c", f"{SERVE}.serve_forever()"])
     words = f"""case "$*" in
   *"get service chat"*) echo {shlex.quote(json.dumps(SERVICE))}; exit;;
@@ -50,16 +46,6 @@ exit 1"""
     (state / "kubeconfig").touch()
     yield state
     portforward.close_all()
-
-
-@pytest.fixture
-def forwarded(state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The process of a forward is this state's, not that of the checkout."""
-    places = f"config.KUBECONFIG, config.BIN = Path({str(state / 'kubeconfig')!r}), Path({str(state / 'bin')!r})"
-    start = f"from pathlib import Path; from labs import config; {places}; from labs.clusters import portforward; import sys"
-    words = [sys.executable, "-c", f"{start}; portforward.keep(*sys.argv[3:])"]
-    monkeypatch.setattr(sys, "executable", str(script(state / "python", f'exec {shlex.join(words)} "$@"')))
-    return state
 
 
 def answers(url: str) -> bool:
@@ -77,28 +63,28 @@ def children(state: Path) -> list[psutil.Process]:
     ]
 
 
-def test_a_forward_is_opened_once_and_survives_its_kubectl(forwarded: Path) -> None:
+def test_a_forward_is_opened_once_and_survives_its_kubectl(state: Path) -> None:
     url = portforward.url(Cluster("app"), "shop", "chat", "http")
     assert answers(url)
     assert portforward.url(Cluster("app"), "shop", "chat") == url, "the same port, by name or as the first one"
-    (kubectl,) = children(forwarded)
+    (kubectl,) = children(state)
     kubectl.send_signal(signal.SIGKILL)
-    eventually(lambda: kubectl.pid not in [child.pid for child in children(forwarded)])
+    eventually(lambda: kubectl.pid not in [child.pid for child in children(state)])
     eventually(lambda: answers(url))
 
 
-def test_closing_ends_the_process_and_what_it_runs(forwarded: Path) -> None:
+def test_closing_ends_the_process_and_what_it_runs(state: Path) -> None:
     url = portforward.url(Cluster("app"), "shop", "chat")
-    running = children(forwarded)
+    running = children(state)
     portforward.close_all()
-    assert not list((forwarded / "forwards").glob("*"))
+    assert not list((state / "forwards").glob("*"))
     assert not psutil.wait_procs(running, timeout=10)[1]
     assert not answers(url)
 
 
-def test_a_record_of_a_process_that_is_gone_leads_to_a_new_forward(forwarded: Path) -> None:
+def test_a_record_of_a_process_that_is_gone_leads_to_a_new_forward(state: Path) -> None:
     portforward.url(Cluster("app"), "shop", "chat")
-    (record,) = (forwarded / "forwards").glob("*.json")
+    (record,) = (state / "forwards").glob("*.json")
     found = json.loads(record.read_text())
     gone = psutil.Process(found["pid"])
     gone.terminate()
@@ -124,10 +110,10 @@ def test_no_such_port_and_nobody_who_listens(state: Path, monkeypatch: pytest.Mo
     assert caught.value.fix == "lab logs forward-app-shop-chat-80"
 
 
-def test_it_ends_when_the_lab_is_gone(forwarded: Path) -> None:
+def test_it_ends_when_the_lab_is_gone(state: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    (forwarded / "kubeconfig").unlink()
+    (state / "kubeconfig").unlink()
     process = subprocess.run(
         [sys.executable, "-m", "labs.clusters.portforward", "app", "shop", "service/chat", f"{port}:80"],
         timeout=30, check=False, cwd=config.ROOT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,18 +22,18 @@ class FakeBackend:
     def clusters(self) -> dict[str, object]:
         return {"app": object(), "gpu": object()}
 
-    def down(self) -> None:
+    def down(self, clusters: Sequence[str] = ()) -> None:
         self.done.append("down")
 
-    def up(self, progress: object, *, keep: bool, timeout: float) -> None:
+    def up(self, progress: object, *, clusters: Sequence[str], keep: bool, timeout: float) -> None:
         self.done.append(f"up keep={keep} timeout={timeout:g}")
         if self._up_fails:
             raise errors.TimedOut("nodes", fix="lab status")
 
 
 def run(backend: FakeBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BaseException | None:
-    monkeypatch.setattr(backends, "current", lambda: backend)
-    monkeypatch.setattr(backends, "CHOICE", tmp_path / "backend")
+    monkeypatch.setattr(backends, "to_remove", lambda: backend)
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
     return CliRunner().invoke(commands.reset, ["--timeout", "7"]).exception
 
 
@@ -40,7 +41,6 @@ def test_down_then_up_on_the_same_backend(tmp_path: Path, monkeypatch: pytest.Mo
     backend = FakeBackend()
     assert run(backend, tmp_path, monkeypatch) is None
     assert backend.done == ["down", "up keep=False timeout=7"]
-    assert (tmp_path / "backend").read_text() == "fake"
 
 
 def test_a_failure_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

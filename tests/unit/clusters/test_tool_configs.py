@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from labs import config
-from labs.clusters import docker, programs
-from labs.config import ClusterSpec
+from labs import config, topology
+from labs.clusters import programs
+from labs.clusters.docker.engine import NETWORK
+from labs.topology import ClusterSpec
 
-CLUSTERS = [pytest.param(spec, id=spec.name) for spec in config.topology()]
+CLUSTERS = [pytest.param(spec, id=spec.name) for spec in topology.declared()]
 TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
 
@@ -62,7 +63,7 @@ def test_k3d_has_the_topologys_ranges_and_nodes(spec: ClusterSpec) -> None:
     found = load("k3d", spec.name)
     workers = [node for node in spec.nodes if not node.control_plane]
     assert (found["metadata"]["name"], found["servers"], found["agents"]) == (spec.name, 1, len(workers))
-    assert found["network"] == docker.NETWORK
+    assert found["network"] == NETWORK
     arguments = {row["arg"]: row["nodeFilters"] for row in found["options"]["k3s"]["extraArgs"]}
     assert arguments[f"--cluster-cidr={spec.pod_range}"] == arguments[f"--service-cidr={spec.service_range}"] == ["server:*"]
     assert arguments[f"--cluster-dns={spec.service_range[10]}"] == ["server:*"]
@@ -73,13 +74,13 @@ def test_k3d_has_the_topologys_ranges_and_nodes(spec: ClusterSpec) -> None:
 
 
 def test_every_cluster_of_the_topology_has_a_file_and_no_other() -> None:
-    names = sorted(spec.name for spec in config.topology())
+    names = sorted(spec.name for spec in topology.declared())
     for tool in ("kind", "k3d"):
         assert sorted(path.stem for path in (config.CLUSTERS / tool).glob("*.yaml")) == names
 
 
 def test_both_tools_keep_the_api_server_on_the_loopback() -> None:
-    for spec in config.topology():
+    for spec in topology.declared():
         assert load("kind", spec.name)["networking"]["apiServerAddress"] == "127.0.0.1"
         assert load("k3d", spec.name)["kubeAPI"]["hostIP"] == "127.0.0.1"
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import html
 import threading
-import time
 import tracemalloc
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -15,31 +15,32 @@ import ipywidgets
 import pandas as pd
 import pytest
 
-from labs.course.control_room import card_table, live_chart, topology
-from labs.course.control_room.desk import Desk, load_twin
+from labs.course.control_room import gpu_table, live_chart, topology
+from labs.course.control_room.actions import Actions, load_twin
 from labs.course.control_room.history import History
-from labs.course.control_room.panel import Panel
-from labs.course.control_room.readings import CARDS, EDGES, PODS, Call, Card, Readings, Server, Snapshot
-from labs.course.control_room.room import EVERY, ControlRoom, reading
+from labs.course.control_room.panel import ControlPanel
+from labs.course.control_room.readings import EDGES, GPUS, PODS, CallRate, GpuReading, Monitor, Reading, ServerRate
+from labs.course.control_room.room import EVERY, ControlRoom, summarize
 from labs.course.mime import WIDGET_MIME
 from labs.errors import LabError, NotRunning
 from labs.faults.catalogue import catalogue
 from labs.telemetry.windows import Window
+from tests.support.waiting import eventually
 
 Samples = list[tuple[dict[str, str], float]]
 FAULTS = [catalogue()["gpu-overheat"], catalogue()["gateway-down"]]
 
 
 class FakePrometheus:
-    """``lines`` are the values by line; ``cards`` what the exporter says. ``broken``: it does not answer."""
+    """``lines`` are the values by line; ``gpus`` what the exporter reports. ``broken``: it does not answer."""
 
-    def __init__(self, lines: Samples = (), cards: Samples = ()) -> None:  # type: ignore[assignment]
-        self.lines, self.cards, self.broken = list(lines), list(cards), False
+    def __init__(self, lines: Samples = (), gpus: Samples = ()) -> None:  # type: ignore[assignment]
+        self.lines, self.gpus, self.broken = list(lines), list(gpus), False
 
     def samples(self, promql: str) -> Samples:
         if self.broken:
             raise NotRunning("the Prometheus of cluster gpu does not answer", fix="kubectl get pods")
-        return self.cards if promql == CARDS else self.lines
+        return self.gpus if promql == GPUS else self.lines
 
     def query(self, promql: str, last: float, step: float) -> pd.DataFrame:
         index = pd.date_range("2026-01-01", periods=3, freq="1s", tz="UTC")
@@ -53,12 +54,12 @@ def lines(**values: float) -> Samples:
     return [({"line": name.replace("_", " ")}, value) for name, value in values.items()]
 
 
-def card(field: str, value: float, gpu: str = "0", pod: str = "") -> tuple[dict[str, str], float]:
+def sample(field: str, value: float, gpu: str = "0", pod: str = "") -> tuple[dict[str, str], float]:
     return {"__name__": f"DCGM_FI_DEV_{field}", "node": "gpu-worker", "gpu": gpu} | ({"pod": pod} if pod else {}), value
 
 
-WHOLE = [card("GPU_UTIL", 88, pod="m-1"), card("FB_USED", 2048, pod="m-1"), card("FB_FREE", 2048, pod="m-1")]
-WHOLE += [card("XID_ERRORS", 0, pod="m-1"), card("GPU_TEMP", 61, pod="m-1"), card("GPU_UTIL", 0, gpu="1")]
+WHOLE = [sample("GPU_UTIL", 88, pod="m-1"), sample("FB_USED", 2048, pod="m-1"), sample("FB_FREE", 2048, pod="m-1")]
+WHOLE += [sample("XID_ERRORS", 0, pod="m-1"), sample("GPU_TEMP", 61, pod="m-1"), sample("GPU_UTIL", 0, gpu="1")]
 
 
 class FakeLab:
@@ -67,14 +68,11 @@ class FakeLab:
     def __init__(self) -> None:
         self.did: list[str] = []
         self.servers = {
-            "app": FakePrometheus(lines(answered=5.9, refused=0, failed=0, way=7.2)),
+            "app": FakePrometheus(lines(answered=5.9, refused=0, failed=0, link_latency=7.2)),
             "gpu": FakePrometheus(lines(running=6, waiting=0, tokens=380), WHOLE),
         }
         self.fails = False
-        self.scene = SimpleNamespace(backend=SimpleNamespace(can=SimpleNamespace(netem=False)))
-
-    def prometheus_servers(self) -> dict[str, FakePrometheus]:
-        return self.servers
+        self.backend = SimpleNamespace()
 
     def windows(self) -> list[Window]:
         return []
@@ -164,7 +162,7 @@ def test_six_minutes_do_not_take_more_memory_than_two(room: Any) -> None:
 # What it reads
 
 
-def test_a_snapshot_has_lines_calls_servers_and_cards() -> None:
+def test_a_reading_has_lines_calls_servers_and_gpus() -> None:
     app = FakePrometheus([
         *lines(answered=5.9), ({"line": "first token"}, float("nan")),
         ({"line": EDGES, "k8s_job": "load-1", "dst_service": "chat"}, 6.0),
@@ -172,20 +170,20 @@ def test_a_snapshot_has_lines_calls_servers_and_cards() -> None:
     ])  # fmt: skip
     gpu = FakePrometheus([({"line": PODS, "pod": "m-2", "node": "n"}, 3.0), ({"line": PODS, "pod": "m-1"}, 2.9)], WHOLE)
     servers: Any = {"app": app, "gpu": gpu}
-    found = Readings(servers).take(1.0)
+    found = Monitor(servers).read(1.0)
     assert found.values == {"answered": 5.9}, "NaN is no value"
-    assert found.calls == (Call("load", "chat", 6.0), Call("chat", "model-server-gpu", 5.9))
+    assert found.calls == (CallRate("load", "chat", 6.0), CallRate("chat", "model-server-gpu", 5.9))
     assert [server.pod for server in found.servers] == ["m-1", "m-2"]
-    assert [(c.index, c.pod, c.state) for c in found.cards] == [("0", "m-1", "in use"), ("1", "", "free")]
+    assert [(c.index, c.pod, c.state) for c in found.gpus] == [("0", "m-1", "in use"), ("1", "", "free")]
 
 
-def test_a_card_that_falls_silent_stays_on_the_panel() -> None:
+def test_a_gpu_that_stops_reporting_stays_on_the_panel() -> None:
     gpu = FakePrometheus([], WHOLE)
     servers: Any = {"app": FakePrometheus(), "gpu": gpu}
-    readings = Readings(servers)
-    readings.take(1.0)
-    gpu.cards = [card("XID_ERRORS", 79)]
-    assert [c.state for c in readings.take(2.0).cards] == ["off the bus", "does not report"]
+    monitor = Monitor(servers)
+    monitor.read(1.0)
+    gpu.gpus = [sample("XID_ERRORS", 79)]
+    assert [c.state for c in monitor.read(2.0).gpus] == ["off the bus", "not reporting"]
 
 
 @pytest.mark.parametrize(
@@ -196,20 +194,20 @@ def test_a_card_that_falls_silent_stays_on_the_panel() -> None:
         ({"busy": 0.0, "events": 1.0}, "", "free"),
     ],
 )
-def test_the_state_of_a_card_is_a_word(seen: dict[str, float], pod: str, state: str) -> None:
-    found = Card("n", "0", pod, seen)
+def test_the_state_of_a_gpu_is_a_word(seen: dict[str, float], pod: str, state: str) -> None:
+    found = GpuReading("n", "0", pod, seen)
     assert found.state == state
-    drawn = card_table.draw([found])
-    assert state in drawn and ("double" in drawn) == (state not in card_table.CALM), "a second line, not a colour alone"
+    drawn = gpu_table.draw([found])
+    assert state in drawn and ("double" in drawn) == (state not in gpu_table.CALM), "a second line, not a colour alone"
 
 
 def test_a_prometheus_that_does_not_answer_is_told_once() -> None:
     gpu = FakePrometheus()
     gpu.broken = True
     servers: Any = {"app": FakePrometheus(lines(answered=0)), "gpu": gpu}
-    found = Readings(servers).take(1.0)
-    assert found.silent == ("the Prometheus of cluster gpu does not answer",)
-    assert reading(found) == "The Prometheus of cluster gpu does not answer; 0 answers a second."
+    found = Monitor(servers).read(1.0)
+    assert found.errors == ("the Prometheus of cluster gpu does not answer",)
+    assert summarize(found) == "The Prometheus of cluster gpu does not answer; 0 answers per second."
 
 
 # How it draws
@@ -237,7 +235,7 @@ def test_a_gap_stays_a_gap_and_a_series_that_ended_has_no_number() -> None:
         history.add(float(at), {"hottest": 50.0} if at not in (10, 29) else {})
     text = chart(history, 29.0)
     assert sum(element.tag.endswith("polyline") for element in svg(text).iter()) == 2
-    assert "hottest –" in words(text) and words(text).count("nothing measured yet") == 3
+    assert "hottest –" in words(text) and words(text).count("no data yet") == 3
 
 
 def test_what_is_broken_is_shaded_and_named() -> None:
@@ -257,9 +255,11 @@ def test_an_axis_ends_at_a_round_number(value: float, end: float) -> None:
 
 
 def test_the_topology_says_who_calls_whom_how_often() -> None:
-    calls = (Call("load", "chat", 6.0), Call("chat", "model-server-gpu", 5.9), Call("load", "model-server-gpu", 2.0))
-    servers = tuple(Server(f"model-server-abc-{n}", "gpu-worker", 3.0) for n in range(6))
-    text = topology.draw(Snapshot(0.0, {"way": 7.25}, calls, servers, (Card("gpu-worker", "1", "model-server-abc-0"),)))
+    calls = (CallRate("load", "chat", 6.0), CallRate("chat", "model-server-gpu", 5.9), CallRate("load", "model-server-gpu", 2.0))
+    servers = tuple(ServerRate(f"model-server-abc-{n}", "gpu-worker", 3.0) for n in range(6))
+    text = topology.draw(
+        Reading(0.0, {"link latency": 7.25}, calls, servers, (GpuReading("gpu-worker", "1", "model-server-abc-0"),))
+    )
     svg(text)
     assert {"6/s", "5.9/s", "2/s", "link: 7.2 ms", "gpu-worker gpu 1", "and 2 more", "app cluster", "gpu cluster"} <= set(
         words(text)
@@ -267,20 +267,23 @@ def test_the_topology_says_who_calls_whom_how_often() -> None:
 
 
 def test_an_empty_topology_is_drawn_too() -> None:
-    text = topology.draw(Snapshot(0.0))
+    text = topology.draw(Reading(0.0))
     assert "not measured" in svg(text).attrib["aria-label"] and "none seen" in words(text) and "–" in words(text)
 
 
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"answered": 5.9, "tokens": 380.0}, "5.9 answers a second, 380 tokens a second; nothing waits and nothing fails."),
-        ({"answered": 6.0, "waiting": 12.0}, "12 requests wait: more is asked than the cards give; 6 answers a second."),
-        ({"answered": 0.0, "failed": 2.0}, "2 calls a second fail; 0 answers a second."),
+        ({"answered": 5.9, "tokens": 380.0}, "5.9 answers per second, 380 tokens per second; nothing waits and nothing fails."),
+        (
+            {"answered": 6.0, "waiting": 12.0},
+            "12 requests wait: the load exceeds what the GPUs can answer; 6 answers per second.",
+        ),
+        ({"answered": 0.0, "failed": 2.0}, "2 calls per second fail; 0 answers per second."),
     ],
 )
 def test_the_reading_is_one_sentence(values: dict[str, float], says: str) -> None:
-    assert reading(Snapshot(0.0, values)) == says
+    assert summarize(Reading(0.0, values)) == says
 
 
 # What its controls do
@@ -292,39 +295,39 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-def desk(lab: Any, told: list[str]) -> Iterator[Desk]:
-    desk = Desk(lab, told.append)
-    yield desk
-    desk.close()
+def actions(lab: Any, told: list[str]) -> Iterator[Actions]:
+    actions = Actions(lab, told.append)
+    yield actions
+    actions.close()
 
 
-def test_a_new_load_takes_the_place_of_the_old_and_closing_heals_and_stops(lab: FakeLab, desk: Desk, told: list[str]) -> None:
-    desk.start("chat", 6)
-    desk.start("model", 9)
-    desk.inject("gpu-overheat")
-    desk.close()
+def test_a_new_load_replaces_the_old_and_closing_heals_and_stops(lab: FakeLab, actions: Actions, told: list[str]) -> None:
+    actions.start("chat", 6)
+    actions.start("model", 9)
+    actions.inject("gpu-overheat")
+    actions.close()
     assert lab.did == ["load chat 6", "stop 6", "load model 9", "inject gpu-overheat", "stop 9", "heal gpu-overheat"]
-    assert load_twin("model", 9) in told[2] and "in force" in told[5]
+    assert load_twin("model", 9) in told[2] and "injected" in told[5]
 
 
-def test_heal_heals_everything_once(lab: FakeLab, desk: Desk) -> None:
-    desk.inject("gateway-down")
-    desk.heal()
-    desk.stop()
-    desk.close()
+def test_heal_heals_everything_once(lab: FakeLab, actions: Actions) -> None:
+    actions.inject("gateway-down")
+    actions.heal()
+    actions.stop()
+    actions.close()
     assert lab.did == ["inject gateway-down", "heal all"], "what was healed is not healed again on closing"
 
 
-def test_an_error_is_told_and_the_desk_goes_on(lab: FakeLab, desk: Desk, told: list[str]) -> None:
+def test_an_error_is_told_and_the_actions_go_on(lab: FakeLab, actions: Actions, told: list[str]) -> None:
     lab.fails = True
-    desk.start("chat", 6)
-    desk.inject("gateway-down")
-    desk.close()
+    actions.start("chat", 6)
+    actions.inject("gateway-down")
+    actions.close()
     assert any("✗ the API server did not answer (try: lab status)" in line for line in told)
     assert "inject gateway-down" in lab.did
 
 
-class FakeDesk:
+class FakeActions:
     def __init__(self) -> None:
         self.did: list[tuple[Any, ...]] = []
 
@@ -333,25 +336,25 @@ class FakeDesk:
 
 
 def test_controls_are_native_widgets_with_a_code_twin_that_follows_them() -> None:
-    desk: Any = FakeDesk()
-    panel = Panel(desk, FAULTS)
+    actions: Any = FakeActions()
+    panel = ControlPanel(actions, FAULTS)
     native = (ipywidgets.Button, ipywidgets.IntSlider, ipywidgets.Dropdown, ipywidgets.HTML, ipywidgets.Box)
     assert all(isinstance(child, native) for child in widgets_of(panel.widget))
     assert all(
         child.description for child in widgets_of(panel.widget) if not isinstance(child, (ipywidgets.HTML, ipywidgets.Box))
     )
     panel.rps.value, panel.target.value = 9, "model"
-    assert "lab.load(&quot;model&quot;, rps=9" in panel.load_twin.value and "load.stop()" in panel.load_twin.value
+    assert 'lab.load("model", rps=9' in html.unescape(panel.load_twin.value) and "load.stop()" in panel.load_twin.value
     panel.fault.value = "gateway-down"
-    assert "lab.fault(&quot;gateway-down&quot;)" in panel.fault_twin.value and "lab.heal()" in panel.fault_twin.value
-    assert desk.did == [], "turning a knob alone starts nothing"
+    assert 'lab.fault("gateway-down")' in html.unescape(panel.fault_twin.value) and "lab.heal()" in panel.fault_twin.value
+    assert actions.did == [], "turning a knob alone starts nothing"
     panel.start.click()
     panel.rps.value = 12
     panel.stop.click()
     panel.rps.value = 3
     panel.inject.click()
     panel.heal.click()
-    assert desk.did == [("start", "model", 9), ("start", "model", 12), ("stop",), ("inject", "gateway-down"), ("heal",)]
+    assert actions.did == [("start", "model", 9), ("start", "model", 12), ("stop",), ("inject", "gateway-down"), ("heal",)]
     panel.close()
 
 
@@ -368,8 +371,8 @@ def test_it_opens_with_the_last_minutes_and_shows_itself_without_widgets_too(roo
     bundle = room._repr_mimebundle_()
     assert bundle[WIDGET_MIME]["model_id"] == room.panel.widget.model_id
     assert "<svg" in bundle["text/html"] and "gpu-worker · GPU 0" in bundle["text/html"] and "script" not in bundle["text/html"]
-    assert bundle["text/plain"] == "Control room. 5.9 answers a second, 380 tokens a second; nothing waits and nothing fails."
-    assert "88 %" in room.panel.cards.value and "2.0 of 4 GiB" in room.panel.cards.value
+    assert bundle["text/plain"] == "Control room. 5.9 answers per second, 380 tokens per second; nothing waits and nothing fails."
+    assert "88 %" in room.panel.gpus.value and "2.0 of 4 GiB" in room.panel.gpus.value
 
 
 def test_there_is_one_room_and_closing_ends_its_threads_and_widgets(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,16 +384,13 @@ def test_there_is_one_room_and_closing_ends_its_threads_and_widgets(lab: Any, mo
     second = ControlRoom.open(lab)
     assert repr(first) == "<control room: closed>" and model not in ipywidgets.widgets.widget._instances
     shown = second.panel.chart.value
-    deadline = time.monotonic() + 10
-    while second.panel.chart.value == shown and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert second.panel.chart.value != shown, "it moves by itself"
+    eventually(lambda: second.panel.chart.value, 10, holds=lambda value: value != shown, every=0.05)
     second.close()
     second.close()
     assert set(threading.enumerate()) <= before
 
 
 def test_what_breaks_an_update_is_told_on_the_panel(room: ControlRoom, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room._readings, "take", lambda at: 1 / 0)
+    monkeypatch.setattr(room._monitor, "read", lambda at: 1 / 0)
     room._run()
     assert "the room stopped: ZeroDivisionError" in room.panel.status.value

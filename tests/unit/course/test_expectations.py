@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from labs import config
 from labs.course.checks import Finding, registered
 from labs.course.execute import Outcome
 from labs.course.expectations import (
@@ -24,10 +24,10 @@ from labs.course.expectations import (
     resilience,
     teardown,
     zero_trust,
-)  # fmt: skip
+)
 from labs.course.expectations.cluster_objects import deployments_available, meshed
 from labs.course.notebooks import Notebook, all_notebooks
-from labs.faults.journal import Injection
+from labs.journal import Injection
 from labs.setup.doctor import Finding as Examined
 
 NO_LAB: Any = None
@@ -42,21 +42,27 @@ def test_00_1_names_what_the_doctor_found(monkeypatch: pytest.MonkeyPatch) -> No
     assert not finding.ok and finding.found == "2 cores or more: 1"
 
 
+def asked(query: Callable[..., pd.DataFrame]) -> Any:
+    """A lab whose Prometheus servers answer with ``query``."""
+    names = {"users": SimpleNamespace(name="app"), "gpus": SimpleNamespace(name="gpu")}
+    return SimpleNamespace(query=query, primary=names.__getitem__, app=names["users"], gpu=names["gpus"])
+
+
 @pytest.mark.parametrize("quiet", [pd.DataFrame(), pd.DataFrame({"x": [0.0]}), pd.DataFrame({"x": [float("nan")]})])
 def test_07_1_names_the_silent(quiet: pd.DataFrame) -> None:
-    def query(promql: str, **where: str) -> pd.DataFrame:
+    def query(promql: str, **parameters: str) -> pd.DataFrame:
         return quiet if "vllm" in promql else pd.DataFrame({"x": [1.0, 7.0]})
 
-    lab: Any = SimpleNamespace(query=query)
+    lab = asked(query)
     finding = observability.witnesses_speak(lab)
     assert not finding.ok and finding.found == "silent: the model server"
-    lab.query = lambda promql, **where: pd.DataFrame({"x": [1.0]})
+    lab.query = lambda promql, **parameters: pd.DataFrame({"x": [1.0]})
     assert observability.witnesses_speak(lab).ok
 
 
 def journal(*rows: tuple[str, float | None]) -> Any:
     """A lab with these injections: name, and when they ended."""
-    found = [Injection(name, name, {}, 1.0, end) for name, end in rows]
+    found = [Injection(name, name, name, {}, 1.0, end) for name, end in rows]
     return SimpleNamespace(
         journal=SimpleNamespace(all=lambda: found), active_faults=lambda: [row for row in found if row.end is None]
     )
@@ -72,7 +78,7 @@ def test_08_1_and_12_2_name_what_is_in_force() -> None:
 def counted(value: float | None) -> Any:
     """A lab whose Prometheus has one value, or no series, for whatever it is asked."""
     frame = pd.DataFrame() if value is None else pd.DataFrame({"x": [value, value]})
-    return SimpleNamespace(query=lambda promql, **where: frame)
+    return asked(lambda promql, **parameters: frame)
 
 
 @pytest.mark.parametrize(
@@ -80,11 +86,13 @@ def counted(value: float | None) -> Any:
     [
         (capacity.one_card_was_full, (7.0, "7 waited at most"), (0.0, "0 waited at most"), "never just one model server ready"),
         (
-            capacity.two_cards_gave_more, (861.2, "861 tokens a second at most"), (438.0, "438 tokens a second at most"),
+            capacity.two_cards_gave_more,
+            (861.2, "861 tokens a second at most"),
+            (438.0, "438 tokens a second at most"),
             "never two model servers",
         ),
     ],
-)  # fmt: skip
+)
 def test_10_says_what_was_seen(look: Any, enough: tuple[float, str], few: tuple[float, str], none: str) -> None:
     assert look(counted(enough[0])) == Finding(True, enough[1])
     assert look(counted(few[0])) == Finding(False, few[1])
@@ -122,9 +130,10 @@ def test_11_2_names_the_new_version(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("points", "ok"), [([], False), ([40], False), ([90, 40], True)])
-def test_12_1_wants_a_game_that_was_won(points: list[int], ok: bool) -> None:
+def test_12_1_wants_a_game_that_was_won(monkeypatch: pytest.MonkeyPatch, points: list[int], ok: bool) -> None:
     board = pd.DataFrame({"player": ["ada"] * len(points), "points": points})
-    lab: Any = SimpleNamespace(leaderboard=lambda: board)
+    monkeypatch.setattr("labs.course.gameday.leaderboard.read", lambda files: board)
+    lab: Any = None
     assert game_day.a_game_was_won(lab).ok is ok
 
 
@@ -149,9 +158,9 @@ def test_99_1_names_what_still_listens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_99_2_sees_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(config, "STATE", tmp_path)
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
     assert not teardown.no_file_is_left(NO_LAB).ok
-    monkeypatch.setattr(config, "STATE", tmp_path / "gone")
+    monkeypatch.setenv("LAB_STATE", str(tmp_path / "gone"))
     assert teardown.no_file_is_left(NO_LAB).ok
 
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labs.clusters.base import Capabilities
+from labs.clusters.docker.tool import K3D as K3D_TOOL
 from labs.course.gameday import game as games
 from labs.course.gameday import incident as incidents
-from labs.course.gameday import leaderboard, mystery, pager, score, shift
+from labs.course.gameday import leaderboard, mystery, pager, scenario, score
 from labs.course.gameday.game import UNNOTICED, GameDay
 from labs.course.gameday.incident import CAUSES, Incident
 from labs.course.gameday.leaderboard import Entry
@@ -23,39 +23,44 @@ from labs.course.gameday.replay import Replay
 from labs.course.gameday.score import Diagnosis, grade
 from labs.course.notebooks import find
 from labs.errors import LabError, NotFound, TimedOut, UsageError
-from labs.faults.catalogue import PLANES, catalogue
-from labs.faults.experiments import planes
+from labs.faults.catalogue import LAYERS, catalogue
+from labs.faults.experiments import layers
+from labs.faults.experiments.layers import INDICATORS
 from labs.faults.experiments.phases import stamp
-from labs.faults.experiments.planes import INDICATORS
-from labs.faults.injectors.base import Injector, Scene, Where
-from labs.faults.journal import Journal
+from labs.faults.injectors.base import Injector, Parameters
+from labs.journal import Journal
+from labs.session import Session
 from labs.telemetry.windows import Window
 
-ALL = Capabilities(False, False, False, False, True)
+NOTHING: frozenset[str] = frozenset()
+K3D = frozenset(K3D_TOOL.unsupported)
+CONTEXTS = frozenset({"freeze", "freeze-control-plane", "kill-container", "shape-link"})
 BEGAN = 1_800_000_000.0
 
 
-def scene(can: Capabilities = ALL) -> Scene:
-    backend: Any = SimpleNamespace(name="fake", can=can)
-    return Scene(backend, {})
+def session(unsupported: frozenset[str] = NOTHING) -> Session:
+    """A lab on a backend whose nodes cannot do what ``unsupported`` names."""
+    nodes = SimpleNamespace(unsupported_reason=lambda action, cluster: "not ours" if action in unsupported else None)
+    backend: Any = SimpleNamespace(name="fake", nodes=nodes, clusters=dict)
+    return Session(backend)
 
 
 @pytest.mark.parametrize("level", [1, 2, 3])
 def test_a_level_has_its_failures_and_only_those_the_lab_can_make(level: int) -> None:
-    here = mystery.possible(scene(), level)
+    here = mystery.possible(session(), level)
     assert len(here) >= 4 and {fault.level for fault in here} == {level}
-    elsewhere = mystery.possible(scene(Capabilities(True, True, False, True, False)), level)
-    assert len(elsewhere) < len(here) and all(fault.plane != "network" for fault in elsewhere)
+    elsewhere = mystery.possible(session(CONTEXTS), level)
+    assert len(elsewhere) < len(here) and all(fault.layer != "network" for fault in elsewhere)
 
 
 def test_a_level_that_is_none_is_refused() -> None:
-    with pytest.raises(UsageError, match="1 \\(seen at a glance\\)"):
-        mystery.possible(scene(), 4)
+    with pytest.raises(UsageError, match="1 \\(obvious\\)"):
+        mystery.possible(session(), 4)
 
 
 @given(st.integers(0, 2**31), st.sampled_from([1, 2, 3]))
 def test_a_seed_is_a_game(seed: int, level: int) -> None:
-    faults = mystery.possible(scene(), level)
+    faults = mystery.possible(session(), level)
     first, second = mystery.draw(faults, seed), mystery.draw(faults, seed)
     assert first == second and first.fault in faults
     assert first.repairs[first.right_letter] == first.fault.repair and first.fault.object in first.objects
@@ -70,14 +75,14 @@ def test_only_one_of_the_repairs_is_right(seed: int) -> None:
 
 @given(st.integers(0, 2**31), st.data())
 def test_what_a_lab_cannot_make_changes_no_other_game(seed: int, data: st.DataObject) -> None:
-    faults = mystery.possible(scene(), 1)
+    faults = mystery.possible(session(), 1)
     drawn = mystery.draw(faults, seed)
     some = data.draw(st.lists(st.sampled_from(faults), unique_by=lambda fault: fault.name))
     assert mystery.draw([fault for fault in faults if fault in some or fault == drawn.fault], seed) == drawn
 
 
 def test_all_of_a_level_are_drawn_by_some_seed() -> None:
-    faults = mystery.possible(scene(), 1)
+    faults = mystery.possible(session(), 1)
     assert {mystery.draw(faults, seed).fault.name for seed in range(200)} == {fault.name for fault in faults}
 
 
@@ -121,14 +126,14 @@ def test_a_typing_mistake_is_no_answer(diagnosis: Diagnosis, kind: type[LabError
         diagnosis.check(MYSTERY)
 
 
-@pytest.mark.parametrize("can", [ALL, Capabilities(True, True, False, True, False)])
-def test_notebook_12_says_the_right_diagnosis_of_its_seed(can: Capabilities) -> None:
+@pytest.mark.parametrize("unsupported", [NOTHING, K3D, CONTEXTS])
+def test_notebook_12_says_the_right_diagnosis_of_its_seed(unsupported: frozenset[str]) -> None:
     text = "\n".join(cell.source for cell in find("12").content.cells if cell.cell_type == "code")
     drawn = re.search(r"game_day\(level=(\d), .*seed=(\d+)\)", text)
-    said = re.search(r'diagnose\(plane="(.+)", object="(.+)", repair="(.)"\)', text)
+    said = re.search(r'diagnose\(layer="(.+)", object="(.+)", repair="(.)"\)', text)
     assert drawn and said
-    found = mystery.draw(mystery.possible(scene(can), int(drawn[1])), int(drawn[2]))
-    assert said.groups() == (found.fault.plane, found.fault.object, found.right_letter)
+    found = mystery.draw(mystery.possible(session(unsupported), int(drawn[1])), int(drawn[2]))
+    assert said.groups() == (found.fault.layer, found.fault.object, found.right_letter)
 
 
 def entry(player: str, points: int, seconds: float) -> Entry:
@@ -167,11 +172,11 @@ class Server:
 
 def test_the_pager_tells_what_users_notice_and_never_why() -> None:
     servers: Any = {"app": Server(0.0), "gpu": Server(0.0)}
-    steady = pd.Series({row.what: 5.0 for row in INDICATORS})
+    steady = pd.Series({row.name: 5.0 for row in INDICATORS})
     told = pager.symptoms(servers, steady)
     assert "successes per second: 5 before, 0 now" in told
     assert not any(word in text for text in told for word in ("card", "clock", "gateway", "ready"))
-    quiet = pager.symptoms(servers, pd.Series({row.what: 0.0 for row in INDICATORS}))
+    quiet = pager.symptoms(servers, pd.Series({row.name: 0.0 for row in INDICATORS}))
     assert quiet == () and "all quiet" in str(pager.Page(5, quiet))
     page = pager.Page(83, told)
     assert page.clock == "01:23" and 'role="alert"' in page._repr_html_() and "PAGE, 01:23" in str(page)
@@ -180,7 +185,7 @@ def test_the_pager_tells_what_users_notice_and_never_why() -> None:
 def replay() -> Replay:
     index = pd.date_range(stamp(BEGAN), periods=61, freq="s")
     flat = pd.Series(1.0, index=index)
-    frames = {row.what: flat for row in INDICATORS}
+    frames = {row.name: flat for row in INDICATORS}
     frames["failures per second"] = pd.Series([0.0 if n < 25 else 4.0 for n in range(61)], index=index)
     # Users arrive five seconds before the injection: a median over all of the time before would call that a failure.
     frames["successes per second"] = pd.Series([0.0 if n < 14 else 7.0 for n in range(61)], index=index)
@@ -191,7 +196,7 @@ def replay() -> Replay:
 def test_the_replay_says_what_moved_when_and_nothing_of_what_lay_ahead() -> None:
     found = replay()
     (note,) = found.notes().to_dict("records")
-    assert (note["at s"], note["plane"], note["what"]) == (5, "mesh", "failures per second")
+    assert (note["at s"], note["layer"], note["indicator"]) == (5, "mesh", "failures per second")
     with pytest.raises(UsageError, match="from 0 to 40 s"):
         found.at(99)
 
@@ -201,27 +206,27 @@ class Nothing(Injector):
 
     broken = False
 
-    def inject(self, scene: Scene, where: Where) -> None:
+    def inject(self, session: Session, parameters: Parameters) -> None:
         Nothing.broken = True
 
-    def heal(self, scene: Scene, where: Where, memory: Where) -> None:
+    def heal(self, session: Session, parameters: Parameters, memory: Parameters) -> None:
         Nothing.broken = False
 
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(shift.session, "injector", lambda fault: Nothing())
+    monkeypatch.setattr(scenario.lifecycle, "injector", lambda fault: Nothing())
     monkeypatch.setattr(leaderboard, "FILE", tmp_path / "leaderboard.jsonl")
-    monkeypatch.setattr(games.story, "panels", lambda servers, span: [])
+    monkeypatch.setattr(games.timeline, "panels", lambda servers, span: [])
     journal = Journal(tmp_path / "faults.json")
     load = SimpleNamespace(stopped=False)
     load.stop = lambda: setattr(load, "stopped", True)
     load.so_far = lambda since: SimpleNamespace(records=pd.DataFrame({"ok": [True]}, index=[pd.Timestamp.now("UTC")]))
     return SimpleNamespace(
-        scene=scene(), journal=journal, active_faults=journal.active, running=load,
+        backend=session().backend, journal=journal, active_faults=journal.active, running=load,
         load=lambda *words, **options: load, wait_until=lambda *words, **options: None,
-        glance=lambda before=None: planes.glance({"app": Server(1.0), "gpu": Server(1.0)}, before),  # type: ignore[dict-item]
-        prometheus_servers=lambda: {"app": Server(1.0), "gpu": Server(1.0)},
+        snapshot=lambda before=None: layers.snapshot({"app": Server(1.0), "gpu": Server(1.0)}, before),  # type: ignore[dict-item]
+        servers={"app": Server(1.0), "gpu": Server(1.0)},
     )  # fmt: skip
 
 
@@ -232,11 +237,11 @@ def test_a_game_from_the_page_to_the_leaderboard(lab: Any) -> None:
     (hidden,) = lab.journal.active()
     assert Nothing.broken and hidden.secret and hidden.label == "a mystery"
     assert re.fullmatch(r".+ \(-10 points\)", game.hint())
-    assert set(game.glance()["moved"]) == {"-"}
+    assert set(game.snapshot()["moved"]) == {"-"}
     fault = game._mystery.fault
     with pytest.raises(NotFound):
         game.diagnose("mash", fault.object, "A")
-    result = game.diagnose(fault.plane, fault.object, game._mystery.right_letter)
+    result = game.diagnose(fault.layer, fault.object, game._mystery.right_letter)
     assert result.score.total == 90 and fault.name in str(result) and "seed=7" in str(result)
     assert not Nothing.broken and not lab.journal.active() and lab.running.stopped
     assert list(leaderboard.read()["player"]) == ["ada"]
@@ -247,7 +252,7 @@ def test_a_game_from_the_page_to_the_leaderboard(lab: Any) -> None:
 
 def test_the_choices_name_every_plane_object_and_repair(lab: Any) -> None:
     told = GameDay(lab, 2, "ada", seed=1).choices()
-    assert all(plane in told for plane in PLANES) and all(f"{letter}: " in told for letter in "ABCDE")
+    assert all(plane in told for plane in LAYERS) and all(f"{letter}: " in told for letter in "ABCDE")
 
 
 def test_hints_run_out(lab: Any) -> None:
@@ -255,7 +260,7 @@ def test_hints_run_out(lab: Any) -> None:
     game.start(steady=0)
     for _ in range(3):
         game.hint()
-    with pytest.raises(UsageError, match="you had them all"):
+    with pytest.raises(UsageError, match="you have seen them all"):
         game.hint()
     game.give_up()
     assert not Nothing.broken and not lab.journal.active()
@@ -264,13 +269,13 @@ def test_hints_run_out(lab: Any) -> None:
 def test_a_game_needs_a_whole_lab_and_begins_once(lab: Any) -> None:
     with pytest.raises(UsageError, match="no game is running"):
         GameDay(lab, 1, "ada").hint()
-    held = lab.journal.begin("gateway-down", {})
-    with pytest.raises(UsageError, match="broken already"):
+    held = lab.journal.begin("gateway-down", "Gateway is down", {})
+    with pytest.raises(UsageError, match="already broken"):
         GameDay(lab, 1, "ada").start(steady=0)
     lab.journal.end(held.id)
     game = GameDay(lab, 1, "ada", seed=3)
     game.start(steady=0)
-    with pytest.raises(UsageError, match="has begun"):
+    with pytest.raises(UsageError, match="has already started"):
         game.start(steady=0)
     game.give_up()
 
@@ -295,33 +300,33 @@ def test_the_seed_is_not_shown_while_the_game_runs(lab: Any) -> None:
 class Stubborn(Injector):
     """The second of two that cannot be made."""
 
-    def inject(self, scene: Scene, where: Where) -> None:
+    def inject(self, session: Session, parameters: Parameters) -> None:
         raise LabError("the API server does not answer")
 
-    def heal(self, scene: Scene, where: Where, memory: Where) -> None:
+    def heal(self, session: Session, parameters: Parameters, memory: Parameters) -> None:
         pass
 
 
 @pytest.fixture
 def incident(lab: Any, monkeypatch: pytest.MonkeyPatch) -> Incident:
-    monkeypatch.setattr(incidents, "is_there", lambda *words: True)
-    monkeypatch.setattr(incidents, "SEEN", 0)
+    monkeypatch.setattr(incidents, "is_present", lambda *words: True)
+    monkeypatch.setattr(incidents, "SETTLE", 0)
     return Incident(lab)
 
 
 def test_an_incident_has_two_causes_that_are_not_named_until_they_are_repaired(lab: Any, incident: Incident) -> None:
-    with pytest.raises(UsageError, match="not begun"):
+    with pytest.raises(UsageError, match="not started"):
         incident.page()
     assert "all quiet" in str(incident.start(steady=0))
     active = lab.journal.active()
     assert [row.name for row in active] == list(CAUSES) and {row.label for row in active} == {"a mystery"}
     assert incident.users()["ok"].all()
-    shift.session.heal_all(lab.scene, lab.journal, "link-latency")
+    scenario.lifecycle.heal_all(lab, "link-latency")
     assert [row.name for row in lab.journal.active()] == ["bad-rollout"]
-    with pytest.raises(UsageError, match="has begun"):
+    with pytest.raises(UsageError, match="has already started"):
         incident.start()
     assert not incident.wait_until_quiet().symptoms
-    incident._shift._steady["now"] = 5.0
+    incident._scenario._steady["now"] = 5.0
     with pytest.raises(TimedOut, match="after 0 s: successes per second: 5 before, 1 now"):
         incident.wait_until_quiet(timeout=0)
     incident.close()
@@ -329,9 +334,9 @@ def test_an_incident_has_two_causes_that_are_not_named_until_they_are_repaired(l
 
 
 def test_an_incident_that_does_not_show_is_healed(lab: Any, incident: Incident, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incidents, "is_there", lambda *words: False)
+    monkeypatch.setattr(incidents, "is_present", lambda *words: False)
     monkeypatch.setattr(incidents.time, "time", iter(range(1, 10**10, 10**8)).__next__)
-    with pytest.raises(LabError, match="bad-rollout does not show after 90 s"):
+    with pytest.raises(LabError, match="bad-rollout shows no symptom after 90 s"):
         incident.start(steady=0)
     assert not lab.journal.active() and lab.running.stopped
 
@@ -339,7 +344,7 @@ def test_an_incident_that_does_not_show_is_healed(lab: Any, incident: Incident, 
 def test_if_the_second_cause_cannot_be_made_the_first_is_healed(
     lab: Any, incident: Incident, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shift.session, "injector", lambda fault: Stubborn() if fault.name == "link-latency" else Nothing())
+    monkeypatch.setattr(scenario.lifecycle, "injector", lambda fault: Stubborn() if fault.name == "link-latency" else Nothing())
     with pytest.raises(LabError, match="API server"):
         incident.start(steady=0)
     assert not lab.journal.active() and lab.running.stopped and not Nothing.broken

@@ -8,7 +8,6 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from labs import config
 from labs.course import notebooks, report
 from labs.course.catchup import notebooks_before, run_steps
 from labs.course.execute import execute, save
@@ -72,7 +71,7 @@ def test_a_run_stops_at_the_first_notebook_that_fails(make_notebook: MakeNoteboo
 def test_the_report_counts_checks_and_names_what_stopped(
     make_notebook: MakeNotebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(config, "REPORT", tmp_path / "report")
+    monkeypatch.setattr("labs.course.run.REPORT", tmp_path / "report")
     (tmp_path / "report").mkdir()
     for left in ("leaderboard.jsonl", "41-older-run.ipynb"):
         (tmp_path / "report" / left).write_text("{}")

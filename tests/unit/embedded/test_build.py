@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from labs.embedded import build, go, manifest
 from labs.embedded.recipes import Recipe, kubernetes, prometheus
 from labs.errors import BuildError, DiskFull
+from tests.support.waiting import eventually
 from tests.unit.embedded.conftest import Recorder
 
 
@@ -107,16 +107,13 @@ def test_an_interrupted_build_leaves_no_process_and_no_half_program_and_can_be_r
     plain = Recipe("Hello", recipe.module, dict(recipe.programs))
     process = subprocess.Popen([sys.executable, "-c", BUILD_IN_A_PROCESS, str(recipe.module)])
     cache = plain.workspace / "cache"
-    deadline = time.monotonic() + 30
-    while len(list(cache.rglob("*-d"))) < 10:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: process.poll() is not None or len(list(cache.rglob("*-d"))) >= 10, every=0.02)
+    assert process.poll() is None
     process.send_signal(number)
     assert process.wait(30) == (130 if number == signal.SIGINT else -signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while compilers_below(plain.workspace):
-        assert number == signal.SIGKILL and time.monotonic() < deadline, "the compiler must end with the build"
-        time.sleep(0.05)
+    if number == signal.SIGINT:
+        assert not compilers_below(plain.workspace), "the compiler must end with the build"
+    eventually(lambda: not compilers_below(plain.workspace), 10, every=0.05)
     assert not plain.output.exists()
     assert cache.exists(), "what was compiled so far is kept"
     build.build(plain, recorder)

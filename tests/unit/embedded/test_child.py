@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labs.embedded import child
 from labs.embedded.child import Child, ChildSpec
+from tests.support.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -19,12 +19,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make(folder: Path, *argv: str, once: bool = False) -> Child:
     return Child(ChildSpec("it", list(argv), once=once), folder / "log", lambda: None)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 async def stopped(one: Child, running: asyncio.Task[None]) -> None:

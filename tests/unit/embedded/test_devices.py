@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 import types
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from labs.embedded.node.model import DeviceError, PodRecord
 from labs.wire.deviceplugin import UNHEALTHY
 from labs.wire.deviceplugin import podresources_pb2 as pr
 from labs.wire.deviceplugin import podresources_pb2_grpc as pr_rpc
+from tests.support.waiting import until
 from tests.unit.embedded.fake_plugin import FakePlugin
 
 GPU = "example.com/gpu"
@@ -60,12 +61,6 @@ async def side(folder: Path) -> AsyncIterator[Side]:
         yield side
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 @contextlib.asynccontextmanager
 async def registered(side: Side, *device_ids: str) -> AsyncIterator[FakePlugin]:
     async with FakePlugin(side.folder, *device_ids) as fake:
@@ -83,8 +78,10 @@ async def test_health_moves_allocatable_and_leaves_capacity(side: Side) -> None:
         await until(lambda: side.devices.allocatable() == {GPU: 1})
         assert side.devices.capacity() == {GPU: 2}
         assert side.devices.health(GPU, ["a", "b", "never-listed"]) == {
-            "a": "Unhealthy", "b": "Healthy", "never-listed": "Healthy",
-        }  # fmt: skip
+            "a": "Unhealthy",
+            "b": "Healthy",
+            "never-listed": "Healthy",
+        }
         fake.set("a", "Healthy")
         await until(lambda: side.devices.allocatable() == {GPU: 2})
         fake.set("b", None)
@@ -133,14 +130,39 @@ async def test_allocate_hands_out_each_device_once(side: Side) -> None:
         fake.preference = ["c", "unknown"]
         first = await side.devices.allocate(side.pod("p1"), "main", GPU, 1)
         assert (first.device_ids, first.env, first.mounts) == (
-            ("c",), {"VISIBLE_DEVICES": "c"}, (("/run/fake", "/var/run/fake"),),
-        )  # fmt: skip
+            ("c",),
+            {"VISIBLE_DEVICES": "c"},
+            (("/run/fake", "/var/run/fake"),),
+        )
         assert (await side.devices.allocate(side.pod("p2"), "main", GPU, 1)).device_ids == ("a",)
         with pytest.raises(DeviceError) as refused:
             await side.devices.allocate(side.pod("p3"), "main", GPU, 2)
         assert str(refused.value) == f"requested number of devices unavailable for {GPU}. Requested: 2, Available: 1"
         side.devices.release("uid-p1")
         assert (await side.devices.allocate(side.pod("p4"), "main", GPU, 2)).device_ids == ("b", "c")
+
+
+async def test_what_an_init_container_left_is_given_first(side: Side) -> None:
+    """Four of four for the init container, and the same four for the main one; another pod gets none of them."""
+    pod = side.pod("p")
+    async with registered(side, "a", "b", "c", "d"):
+        once = await side.devices.allocate(pod, "once", GPU, 3)
+        main = await side.devices.allocate(pod, "main", GPU, 4, once.device_ids)
+        assert set(main.device_ids) == {"a", "b", "c", "d"}
+        with pytest.raises(DeviceError, match="Requested: 1, Available: 0"):
+            await side.devices.allocate(side.pod("q"), "main", GPU, 1)
+        side.devices.release(pod.uid)
+        assert len((await side.devices.allocate(side.pod("r"), "main", GPU, 4)).device_ids) == 4
+
+
+async def test_an_unhealthy_device_is_not_given_again(side: Side) -> None:
+    pod = side.pod("p")
+    async with registered(side, "a", "b") as fake:
+        once = await side.devices.allocate(pod, "once", GPU, 1)
+        fake.set(once.device_ids[0], UNHEALTHY)
+        await until(lambda: side.devices.allocatable() == {GPU: 1})
+        main = await side.devices.allocate(pod, "main", GPU, 1, once.device_ids)
+        assert main.device_ids != once.device_ids
 
 
 async def test_two_pods_at_once_get_different_devices(side: Side) -> None:

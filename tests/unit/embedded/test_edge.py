@@ -1,9 +1,8 @@
-"""The cluster's edge: bytes pass as they came, and the weather on the way does to them what it says."""
+"""The cluster's edge: bytes pass as they came, and the conditions of the link do to them what they say."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -15,15 +14,10 @@ from hypothesis import strategies as st
 from labs.embedded.service_proxy import edge
 from labs.embedded.service_proxy.edge import Edge, delay
 from labs.embedded.service_proxy.table import ServicePort
-from labs.embedded.weather import CLEAR, Weather
+from labs.link_conditions import CLEAR, LinkConditions
+from tests.support.network import free_port
 
 Lab = tuple[Edge, ServicePort, tuple[str, int]]
-
-
-def free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -58,7 +52,7 @@ async def ask(address: tuple[str, int], line: bytes, timeout: float = 5) -> tupl
         writer.close()
 
 
-async def test_in_clear_weather_bytes_pass_and_an_end_is_an_end(lab: Lab) -> None:
+async def test_on_a_clear_link_bytes_pass_and_an_end_is_an_end(lab: Lab) -> None:
     _, _, address = lab
     reader, writer = await asyncio.open_connection(*address)
     sent = b"".join(b"line %d\n" % number for number in range(20_000))
@@ -70,7 +64,7 @@ async def test_in_clear_weather_bytes_pass_and_an_end_is_an_end(lab: Lab) -> Non
 
 async def test_latency_is_a_round_trip_and_does_not_add_up_over_chunks(lab: Lab) -> None:
     found, _, address = lab
-    found.weather = Weather(latency_ms=200)
+    found.conditions = LinkConditions(latency_ms=200)
     answer, took = await ask(address, b"hello\n")
     assert answer == b"HELLO\n" and 0.2 <= took < 1.0
     answers = await asyncio.gather(*(ask(address, b"x\n") for _ in range(20)))
@@ -79,12 +73,12 @@ async def test_latency_is_a_round_trip_and_does_not_add_up_over_chunks(lab: Lab)
 
 async def test_a_partition_says_nothing_and_what_waited_arrives_when_it_ends(lab: Lab) -> None:
     found, _, address = lab
-    found.weather = Weather(lost=("requests", "answers"))
+    found.conditions = LinkConditions(lost=("requests", "answers"))
     reader, writer = await asyncio.open_connection(*address)
     writer.write(b"anybody?\n")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(reader.readline(), 0.4)
-    found.weather = CLEAR
+    found.conditions = CLEAR
     assert await asyncio.wait_for(reader.readline(), 2) == b"ANYBODY?\n"
     writer.close()
 
@@ -100,7 +94,7 @@ async def test_only_answers_are_lost(lab: Lab) -> None:
 
     server = await asyncio.start_server(note, "127.0.0.1", 0)
     await found.update([replace(row, endpoints=(server.sockets[0].getsockname(),))])
-    found.weather = Weather(lost=("answers",))
+    found.conditions = LinkConditions(lost=("answers",))
     with pytest.raises(TimeoutError):
         await ask(address, b"work\n", timeout=0.5)
     assert seen.is_set()
@@ -116,10 +110,10 @@ async def test_without_endpoints_nobody_listens(lab: Lab) -> None:
 
 @given(st.integers(0, 10**6), st.floats(0, 90), st.floats(0, 2000))
 def test_nothing_arrives_before_half_the_latency(size: int, loss: float, latency: float) -> None:
-    assert delay(Weather(latency_ms=latency, loss_percent=loss), size) >= latency / 2000
+    assert delay(LinkConditions(latency_ms=latency, loss_percent=loss), size) >= latency / 2000
 
 
 def test_loss_costs_whole_timeouts_and_each_further_one_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     draws = iter([0.1, 0.1, 0.9])
     monkeypatch.setattr(edge.random, "random", lambda: next(draws))
-    assert delay(Weather(loss_percent=50), 100) == pytest.approx(3 * edge.RETRANSMIT)
+    assert delay(LinkConditions(loss_percent=50), 100) == pytest.approx(3 * edge.RETRANSMIT)

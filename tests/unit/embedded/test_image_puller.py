@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from labs import config
 from labs.embedded.node import image_puller
 from labs.embedded.node.context import PodContext
 from labs.embedded.node.images import ImageTable
@@ -21,9 +20,10 @@ PROMETHEUS = "prom/prometheus:v3"
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the agent looks for Prometheus; nothing is there yet."""
-    monkeypatch.setattr(config, "BIN", tmp_path)
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
     monkeypatch.setattr(image_puller, "PULL_POLL", 0.01)
-    return tmp_path / "prometheus"
+    (tmp_path / "bin").mkdir()
+    return tmp_path / "bin" / "prometheus"
 
 
 def pull(container: ContainerRecord, program: Path) -> list[tuple[str, str]]:

@@ -12,14 +12,17 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from labs.embedded import control, pki, ports
-from labs.errors import AddressTaken, OtherLabRunning
+from labs import record
+from labs.embedded import pki, ports
+from labs.errors import AddressTaken
+from labs.record import Record
+from labs.topology import NodeSpec
 
 
 @pytest.fixture
 def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(pki, "PKI", tmp_path / "pki")
-    pki.create()
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
+    pki.ensure()
     return tmp_path / "pki"
 
 
@@ -27,7 +30,6 @@ def test_every_file_is_for_its_owner_only(keys: Path) -> None:
     files = [path for path in keys.rglob("*") if path.is_file()]
     assert len(files) > 40
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
-    assert pki.exists()
 
 
 def test_a_node_is_client_and_server_under_its_own_name(keys: Path) -> None:
@@ -71,7 +73,28 @@ def test_taken_address_names_the_process() -> None:
     ports.require_free([(host, port, "a test")])
 
 
-def test_another_checkouts_lab_is_named() -> None:
-    with pytest.raises(OtherLabRunning, match="/home/ada/my lab"):
-        control.refuse_other(control.Identity(Path("/home/ada/my lab"), Path("/home/ada/my lab/.lab"), 7))
-    control.refuse_other(None)
+def test_what_exists_is_kept_and_only_what_is_missing_is_made(keys: Path) -> None:
+    before = {path: path.read_bytes() for path in keys.rglob("*") if path.is_file()}
+    record.write(Record("embedded", ("app", "gpu", "gpu-eu"), {"gpu": (NodeSpec("gpu-worker3", 3),)}))
+    pki.ensure()
+    after = {path: path.read_bytes() for path in keys.rglob("*") if path.is_file()}
+    assert before.items() <= after.items()
+    added = {str(path.relative_to(keys)) for path in after.keys() - before.keys()}
+    assert {"gpu/gpu-worker3.crt", "gpu/gpu-worker3.key", "gpu-eu/ca.crt", "gpu-eu/gpu-eu-worker.crt"} <= added
+    assert all(name.startswith(("gpu-eu/", "gpu/gpu-worker3.")) for name in added)
+    issued = x509.load_pem_x509_certificate((keys / "gpu" / "gpu-worker3.crt").read_bytes())
+    issued.verify_directly_issued_by(x509.load_pem_x509_certificate((keys / "gpu" / "ca.crt").read_bytes()))
+
+
+def test_an_interrupted_folder_is_made_anew(keys: Path) -> None:
+    (keys / "app").rename(keys / "app.tmp")
+    pki.ensure()
+    assert (keys / "app" / "admin.crt").exists() and not (keys / "app.tmp").exists()
+
+
+def test_what_is_removed_takes_nothing_else_along(keys: Path) -> None:
+    pki.remove_node("gpu", "gpu-worker2")
+    pki.remove("app")
+    pki.remove("app")
+    assert not (keys / "app").exists() and not (keys / "gpu" / "gpu-worker2.key").exists()
+    assert (keys / "gpu" / "gpu-worker.key").exists() and (keys / "etcd" / "ca.key").exists()

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -129,7 +130,9 @@ async def test_logs_follow_until_the_container_ends(kubelet: Kubelet) -> None:
         ({"running": {}}, {}, {"previous": "true"}, 'previous terminated container "main" in pod "p" not found'),
     ],
 )
-async def test_no_log_yet(kubelet: Kubelet, state: dict, last_state: dict, query: dict, words: str) -> None:
+async def test_no_log_yet(
+    kubelet: Kubelet, state: dict[str, Any], last_state: dict[str, Any], query: dict[str, str], words: str
+) -> None:
     container = kubelet.pods.add("p")
     container.state, container.last_state = state, last_state
     status, text = await kubelet.logs("p", **query)
@@ -170,7 +173,7 @@ class Session:
 
     def __init__(self) -> None:
         self.outputs = {1: b"", 2: b""}
-        self.status: dict = {}
+        self.status: dict[str, Any] = {}
 
     async def run(self, kubelet: Kubelet, *argv: str, send: tuple[bytes, ...] = (), **query: str) -> Session:
         params = [("command", word) for word in argv] + [("output", "1"), *query.items()]
@@ -198,6 +201,31 @@ async def test_exec_carries_streams_and_exit_code(kubelet: Kubelet) -> None:
     assert done.status["reason"] == "NonZeroExitCode"
     assert done.status["details"]["causes"] == [{"reason": "ExitCode", "message": "7"}]
     assert (await Session().run(kubelet, "true")).status == {"metadata": {}, "status": "Success"}
+
+
+@pytest.mark.parametrize(
+    ("protocols", "script", "status"),
+    [
+        (["channel.k8s.io"], "exit 7", b"command terminated with non-zero exit code: exit status 7"),
+        (["channel.k8s.io"], "exit 0", None),
+        ([], "exit 7", b"command terminated with non-zero exit code: exit status 7"),
+        (["v4.channel.k8s.io"], "exit 0", b'{"metadata": {}, "status": "Success"}'),
+        (["v4.channel.k8s.io", "channel.k8s.io"], "exit 0", b'{"metadata": {}, "status": "Success"}'),
+    ],
+)
+async def test_exec_says_how_it_ended_in_the_clients_version(
+    kubelet: Kubelet, protocols: list[str], script: str, status: bytes | None
+) -> None:
+    params = [("command", "sh"), ("command", "-c"), ("command", f"echo out; {script}"), ("output", "1")]
+    found: dict[int, bytes] = {}
+    async with (
+        kubelet.client("kubelet-client") as http,
+        http.ws_connect("/exec/shop/web/main", params=params, protocols=protocols) as connection,
+    ):
+        async for message in connection:
+            found[message.data[0]] = message.data[1:]
+    assert found.get(1) == b"out\n"
+    assert found.get(3) == status
 
 
 async def test_exec_killed_by_a_signal(kubelet: Kubelet) -> None:

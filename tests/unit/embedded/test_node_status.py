@@ -83,11 +83,22 @@ def test_control_plane_keeps_pods_away() -> None:
     assert "taints" in node_object.new(find_node("app", "app-worker"))["spec"]
 
 
-def test_status_counts_devices_and_zeroes_forgotten_ones() -> None:
-    current = {"capacity": {"cpu": "2", "old.example.com/x": "3"}}
-    status = node_object.status(GPU_NODE, current, {"nvidia.com/gpu": 4}, {"nvidia.com/gpu": 3}, NOW)
+FOREIGN = {"capacity": {"cpu": "2", "example.com/dongle": "3"}, "allocatable": {"example.com/dongle": "2"}}
+
+
+@pytest.mark.parametrize(
+    ("registering", "known", "expected"),
+    [(False, {}, ("3", "2")), (True, {}, ("0", "0")), (True, {"nvidia.com/gpu": 0}, ("3", "2"))],
+)
+def test_extended_resources_of_others(registering: bool, known: dict[str, int], expected: tuple[str, str]) -> None:
+    """Somebody put them into the node's status; only a node that registers knowing no device takes them for its own past."""
+    status = node_object.status(GPU_NODE, FOREIGN, known, known, NOW, registering=registering)
+    assert (status["capacity"]["example.com/dongle"], status["allocatable"]["example.com/dongle"]) == expected
+
+
+def test_status_counts_devices() -> None:
+    status = node_object.status(GPU_NODE, {}, {"nvidia.com/gpu": 4}, {"nvidia.com/gpu": 3}, NOW)
     assert (status["capacity"]["nvidia.com/gpu"], status["allocatable"]["nvidia.com/gpu"]) == ("4", "3")
-    assert (status["capacity"]["old.example.com/x"], status["allocatable"]["old.example.com/x"]) == ("0", "0")
     assert int(status["capacity"]["cpu"]) >= node_object.MIN_CORES
     assert status["declaredFeatures"] == ["ExtendWebSocketsToKubelet"]
     assert status["nodeInfo"]["kubeletVersion"].endswith("+embedded")

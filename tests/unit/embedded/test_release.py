@@ -13,8 +13,8 @@ import pytest
 from labs import errors, releases
 from labs.embedded import build, manifest, release
 from labs.embedded.recipes import Recipe
+from tests.support.release_site import Site, mirror, path_of
 from tests.unit.embedded.conftest import Recorder
-from tests.unit.release_site import Site, mirror, path_of
 
 PROGRAM = b"\x7fELF the release's own"
 

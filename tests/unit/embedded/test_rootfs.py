@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labs import config
-from labs.embedded import bringup
+from labs.embedded import state as state_files
 from labs.embedded.node.model import find_node
 from labs.embedded.node.rootfs import TERMINATION_LOG, PathMap, build_root, mounted_paths
+from labs.paths import Paths
 
 ROOT = Path("/lab root/c")
 NAME = st.text("abcdefgh0123456789_-", min_size=1, max_size=6)
@@ -98,15 +98,15 @@ def test_a_shell_finds_mounted_paths_whatever_the_checkout_is_called(
 ) -> None:
     state = tmp_path / folder / ".lab"
     state.mkdir(parents=True)
-    monkeypatch.setattr(config, "STATE", state)
+    monkeypatch.setenv("LAB_STATE", str(state))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for _ in range(2):
-        bringup.link_state()
+        state_files.link_state()
     root = find_node("app", "app-worker").directory / "root"
     build_root(root, [], TERMINATION_LOG)
     script = PathMap(root, mounted_paths({})).rewrite("echo seen > /tmp/file")
     subprocess.run(["sh", "-c", script], check=True)
     assert (state / "nodes" / "app-worker" / "root" / "tmp" / "file").read_text() == "seen\n"
-    assert config.run_dir().exists() == (folder != "plain")
-    bringup.remove_state()
-    assert not state.exists() and not config.run_dir().exists()
+    assert Paths.current().run_dir().exists() == (folder != "plain")
+    state_files.remove()
+    assert not state.exists() and not Paths.current().run_dir().exists()

@@ -75,7 +75,8 @@ def test_unchanged_files_are_not_written_again(tmp_path: Path) -> None:
 
 
 def resources(folder: Path, kind: str) -> list[dict[str, Any]]:
-    return json.loads((folder / f"{kind}.json").read_text())["resources"]
+    found: list[dict[str, Any]] = json.loads((folder / f"{kind}.json").read_text())["resources"]
+    return found
 
 
 def test_load_balancers_get_their_cluster_ip_once() -> None:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from labs.embedded.node import status
 from labs.embedded.node.model import ContainerRecord, Object, PodRecord
@@ -28,15 +26,13 @@ def ended(code: int) -> Object:
 def record(name: str, state: Object, *, kind: str = "main", last: Object | None = None, up: bool = False) -> ContainerRecord:
     spec = {"name": name, "image": "busybox:1"}
     container_id = "" if state in (CREATING, {"waiting": {"reason": "PodInitializing"}}) else "process://1"
-    return ContainerRecord(
-        name, kind, spec, Path("/none"), state, last or {}, container_id=container_id, ready=up, started=up
-    )  # fmt: skip
+    return ContainerRecord(name, kind, spec, Path("/none"), state, last or {}, container_id=container_id, ready=up, started=up)
 
 
 def pod(*records: ContainerRecord, spec: Object | None = None, conditions: Any = ()) -> PodRecord:
     body = {"containers": [entry.spec for entry in records if entry.kind == "main"]} | (spec or {})
     metadata = {"name": "p", "namespace": "n", "uid": "u", "generation": 3}
-    whole = {"metadata": metadata, "spec": body, "status": {"conditions": list(conditions)}}
+    whole = {"metadata": metadata, "spec": body, "status": {"conditions": list(conditions), "qosClass": "Burstable"}}
     return PodRecord(whole, Path("/none"), containers={entry.name: entry for entry in records}, ip="10.10.1.2")
 
 
@@ -113,23 +109,12 @@ def test_a_transition_time_changes_with_the_status_only() -> None:
     assert condition(computed, "Initialized")["lastTransitionTime"] == THEN
 
 
-RESOURCES = st.dictionaries(
-    st.sampled_from(["limits", "requests"]),
-    st.dictionaries(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]), st.just("1"), max_size=3),
-)
-
-
-@given(st.lists(RESOURCES, min_size=1, max_size=3))
-def test_quality_of_service(resources: list[Object]) -> None:
-    found = status.qos_class({"containers": [{"resources": entry} for entry in resources]})
-    limits = [set(entry.get("limits", {})) - {"nvidia.com/gpu"} for entry in resources]
-    requests = [set(entry.get("requests", {})) - {"nvidia.com/gpu"} for entry in resources]
-    if not any(limits) and not any(requests):
-        assert found == "BestEffort"
-    elif all(limit == {"cpu", "memory"} for limit in limits):
-        assert found == "Guaranteed"  # all amounts are equal here, and a missing request is the limit
-    else:
-        assert found == "Burstable"
+@pytest.mark.parametrize("given", ["Guaranteed", "Burstable", "BestEffort"])
+def test_quality_of_service_is_what_the_api_server_decided(given: str) -> None:
+    """Whatever the resources look like: 64Mi and 67108864, cpu "0", or resources of the pod as a whole."""
+    one = pod(record("a", RUNNING), spec={"resources": {"limits": {"cpu": "1"}}})
+    one.pod["status"]["qosClass"] = given
+    assert status.compute(one, STARTED, NOW)["qosClass"] == given
 
 
 def test_a_pod_the_node_refuses_shows_neither_conditions_nor_containers() -> None:

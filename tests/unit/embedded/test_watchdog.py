@@ -6,10 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
+
+from tests.support.waiting import eventually
 
 TREE = """
 import os, subprocess, sys, time
@@ -30,10 +31,7 @@ sys.exit(run_under_watchdog(body) and 1)
 def test_nothing_survives_a_killed_supervisor(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     watchdog = subprocess.Popen([sys.executable, "-c", TREE], cwd=tmp_path, env=environment)
-    deadline = time.monotonic() + 20
-    while not (tmp_path / "pids").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually((tmp_path / "pids").exists, 20, every=0.05)
     supervisor, *others = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     assert len(others) == 2 and all(psutil.pid_exists(pid) for pid in others)
     os.kill(supervisor, signal.SIGKILL)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from labs.clusters.base import Capabilities
-from labs.faults.injectors.base import Scene
-from labs.faults.journal import Journal
+from labs.clusters.nodes import Node
+from labs.journal import Journal
+from labs.session import Session
 
 
 @dataclass
@@ -36,10 +37,32 @@ class FakeGpuCluster:
         return "{}"
 
 
+class FakeNodes:
+    """Nodes that record what is done to them; ``reason`` is why nothing can be done."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.calls: list[tuple[Any, ...]] = []
+
+    def unsupported_reason(self, action: str, cluster: str) -> str | None:
+        return self.reason and f"{action} in {cluster}: {self.reason}"
+
+    def list(self, cluster: str) -> list[Node]:
+        return [Node(f"{cluster}-control-plane", True), Node(f"{cluster}-worker", False), Node(f"{cluster}-worker2", False)]
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *words: self.calls.append((name, *words))
+
+
 @dataclass
 class FakeBackend:
     name: str = "fake"
-    can: Capabilities = field(default_factory=lambda: Capabilities(False, False, False, False, True))
+    can: Capabilities = field(default_factory=lambda: Capabilities(False, False))
+    nodes: FakeNodes = field(default_factory=FakeNodes)
+    known: dict[str, Any] = field(default_factory=dict)
+
+    def clusters(self) -> dict[str, Any]:
+        return self.known
 
 
 @pytest.fixture
@@ -63,6 +86,6 @@ def backend() -> FakeBackend:
 
 
 @pytest.fixture
-def scene(gpu: FakeGpuCluster, backend: Any) -> Scene:
-    clusters: Any = {"gpu": gpu}
-    return Scene(backend, clusters)
+def session(gpu: FakeGpuCluster, backend: Any, journal: Journal) -> Session:
+    backend.known["gpu"] = gpu
+    return Session(backend, journal)

@@ -6,7 +6,7 @@ import pytest
 
 from labs import config
 from labs.errors import NotFound
-from labs.faults.catalogue import PLANES, Fault, catalogue, find
+from labs.faults.catalogue import LAYERS, Fault, catalogue, find
 from labs.faults.document import document
 from labs.faults.injectors import injector
 
@@ -16,18 +16,18 @@ DOCUMENT = config.ROOT / "docs" / "failures.md"
 def test_there_are_enough_on_every_plane_and_level() -> None:
     faults = catalogue().values()
     assert len(faults) >= 20
-    assert {fault.plane for fault in faults} == set(PLANES) and {fault.level for fault in faults} == {1, 2, 3}
+    assert {fault.layer for fault in faults} == set(LAYERS) and {fault.level for fault in faults} == {1, 2, 3}
 
 
 @pytest.mark.parametrize("name", list(catalogue()))
 def test_every_failure_is_described_and_has_an_injector(name: str) -> None:
     known = catalogue()[name]
-    assert set(known.shows) == set(PLANES) and len(known.look) == 3 and injector(known)
+    assert set(known.shows) == set(LAYERS) and len(known.look) == 3 and injector(known)
     texts = (known.title, known.production, known.source, known.blast_radius, known.repair, known.prevent, known.object)
     assert all(text.strip() for text in texts)
-    for sign in filter(None, (known.sign, known.first)):
-        assert bool(sign.promql) != bool(sign.kubectl) and bool(sign.kubectl) == bool(sign.prints)
-    assert known.later or not known.first, "where something else is seen first, the row says why its sign comes late"
+    for symptom in filter(None, (known.symptom, known.early_symptom)):
+        assert bool(symptom.promql) != bool(symptom.kubectl) and bool(symptom.kubectl) == bool(symptom.prints)
+    assert known.delay or not known.early_symptom, "a row with an early symptom explains why its symptom is late"
 
 
 def test_the_document_is_the_catalogue() -> None:
@@ -39,7 +39,7 @@ def test_the_document_is_the_catalogue() -> None:
 
 def test_a_row_with_a_missing_or_unknown_field_is_refused() -> None:
     with pytest.raises(TypeError, match="surprise"):
-        Fault.from_row({"name": "x", "surprise": 1}, "card")
+        Fault.from_row({"name": "x", "surprise": 1}, "gpu")
 
 
 def test_an_unknown_name_lists_those_there_are() -> None:

@@ -9,17 +9,16 @@ from typing import Any
 import pytest
 
 from labs import cli
-from labs.faults import commands
 from labs.faults.catalogue import catalogue
-from labs.faults.journal import Journal
+from labs.journal import Journal
+from labs.session import Session
 
 
 @pytest.fixture
 def clusters(gpu: Any, backend: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The commands work on the cluster and the journal of the test."""
-    monkeypatch.setattr(commands, "Journal", lambda: journal)
-    known = SimpleNamespace(name=backend.name, can=backend.can, clusters=lambda: {"gpu": gpu})
-    monkeypatch.setattr(commands.backends, "current", lambda: known)
+    known: Any = SimpleNamespace(name=backend.name, can=backend.can, nodes=backend.nodes, clusters=lambda: {"gpu": gpu})
+    monkeypatch.setattr(Session, "of_checkout", lambda: Session(known, journal))
     return gpu
 
 
@@ -39,7 +38,7 @@ def test_the_list_names_every_fault_and_says_which_is_in_force(clusters: Any, ca
 def test_what_is_shown_answers_what_on_call_asks(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["fault", "show", "gpu-xid79"]) == 0
     page = capsys.readouterr().out
-    for words in ("gpu-xid79: ", "Hits: ", "Shows on", "  kubernetes ", "Look at", "  1. ", "Repair: ", "Prevent: "):
+    for words in ("gpu-xid79: ", "Blast radius: ", "Shows on", "  kubernetes ", "Look at", "  1. ", "Repair: ", "Prevent: "):
         assert words in page
     assert cli.run(["fault", "show", "gpu-xid79", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "gpu-xid79"
@@ -52,7 +51,7 @@ def test_inject_and_heal(clusters: Any, journal: Journal, capsys: pytest.Capture
     assert capsys.readouterr().out.startswith("healed: ")
     assert not clusters.faults and not journal.active()
     assert cli.run(["fault", "heal", "--all"]) == 0
-    assert "nothing was in force" in capsys.readouterr().err
+    assert "no fault is active" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["show", "inject", "heal"])
@@ -64,16 +63,16 @@ def test_an_unknown_name_lists_the_known(clusters: Any, capsys: pytest.CaptureFi
 
 def test_one_that_is_not_in_force_cannot_be_healed(clusters: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["fault", "heal", "gpu-xid79"]) == 1
-    assert "fault in force" in capsys.readouterr().err
+    assert "active fault" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["inject", "gpu-overheat", "gpu"], "expected WORD=VALUE; found 'gpu'"),
+        (["inject", "gpu-overheat", "gpu"], "expected PARAMETER=VALUE; found 'gpu'"),
         (["inject", "gpu-overheat", "gpu="], "found 'gpu='"),
         (["inject", "gpu-overheat", "=0"], "found '=0'"),
-        (["inject", "gpu-overheat", "pod=x"], "does not know pod"),
+        (["inject", "gpu-overheat", "pod=x"], "has no parameter pod"),
         (["heal"], "expected the name of a fault, or --all"),
         (["heal", "gpu-xid79", "--all"], "expected the name of a fault, or --all"),
     ],

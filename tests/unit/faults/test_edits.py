@@ -13,8 +13,8 @@ from labs import kube
 from labs.errors import NotFound
 from labs.faults.catalogue import find
 from labs.faults.injectors import injector
-from labs.faults.injectors.base import Scene
 from labs.faults.injectors.edits import look_up, restoring
+from labs.session import Session
 
 DEPLOYMENT: dict[str, Any] = {
     "kind": "Deployment",
@@ -40,7 +40,7 @@ def patched(found: dict[str, Any], operations: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture
-def deployment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def deployment(session: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A Deployment whose controller is as quick as its writer, and its ReplicaSets by name."""
     found = copy.deepcopy(DEPLOYMENT)
     sets = ["model-server-1"]
@@ -66,35 +66,37 @@ def deployment(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["crash-loop", "bad-rollout", "image-not-pullable", "out-of-memory", "health-lies"])
-def test_healed_it_is_as_it_was_and_the_bad_revision_is_forgotten(deployment: dict[str, Any], scene: Scene, name: str) -> None:
+def test_healed_it_is_as_it_was_and_the_bad_revision_is_forgotten(
+    deployment: dict[str, Any], session: Session, name: str
+) -> None:
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     container["resources"] = {"limits": {"memory": "1Gi"}, "requests": {"memory": "1Gi"}}
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         container[probe] = {"httpGet": {"path": "/health", "port": "http"}}
     maker, was = injector(find(name)), copy.deepcopy(deployment["spec"])
-    memory = maker.remember(scene, {})
-    maker.inject(scene, {})
+    saved_state = maker.capture_state(session, {})
+    maker.inject(session, {})
     assert deployment["spec"] != was
-    maker.heal(scene, {}, memory)
+    maker.heal(session, {}, saved_state)
     assert deployment["spec"] == was and deployment["sets"] == ["model-server-1"]
-    maker.heal(scene, {}, memory)
+    maker.heal(session, {}, saved_state)
     assert deployment["spec"] == was
 
 
-def test_the_gateway_is_scaled_to_nothing_and_back_to_what_it_was(deployment: dict[str, Any], scene: Scene) -> None:
+def test_the_gateway_is_scaled_to_nothing_and_back_to_what_it_was(deployment: dict[str, Any], session: Session) -> None:
     deployment["spec"]["replicas"] = 3
     gateway = injector(find("gateway-down"))
-    memory = gateway.remember(scene, {})
-    gateway.inject(scene, {})
+    saved_state = gateway.capture_state(session, {})
+    gateway.inject(session, {})
     assert deployment["spec"]["replicas"] == 0
-    gateway.heal(scene, {}, memory)
+    gateway.heal(session, {}, saved_state)
     assert deployment["spec"]["replicas"] == 3
 
 
-def test_what_is_not_there_is_refused_and_says_what_to_do(deployment: dict[str, Any], scene: Scene) -> None:
+def test_what_is_not_there_is_refused_and_says_what_to_do(deployment: dict[str, Any], session: Session) -> None:
     deployment.clear()
     with pytest.raises(NotFound, match="linkerd-multicluster/linkerd-gateway") as refused:
-        injector(find("gateway-down")).resolve(scene, {})
+        injector(find("gateway-down")).resolve(session, {})
     assert "notebook 05" in refused.value.fix
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,25 +14,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labs.errors import NotRunning, UsageError
-from labs.faults import session
-from labs.faults.experiments import planes
+from labs import shell
+from labs.clusters.base import Cluster
+from labs.errors import NotRunning, TimedOut, UsageError
+from labs.faults import lifecycle
+from labs.faults.experiments import layers
 from labs.faults.experiments import run as running
 from labs.faults.experiments.hypothesis import Hypothesis
+from labs.faults.experiments.layers import INDICATORS, Indicator
 from labs.faults.experiments.phases import Phases
-from labs.faults.experiments.planes import INDICATORS, Indicator
 from labs.faults.experiments.result import Experiment
-from labs.faults.experiments.run import Bench, Length
-from labs.faults.injectors.base import Scene
-from labs.faults.journal import Journal
+from labs.faults.experiments.run import Length
+from labs.journal import Journal
+from labs.session import Session
 from labs.telemetry.charts import Chart
-from labs.telemetry.load import LoadPlan, LoadResult
+from labs.telemetry.load import Load
+from labs.telemetry.load_plan import LoadPlan
+from labs.telemetry.load_result import LoadResult
+from labs.telemetry.pod_load import PodLoad
+from labs.waiting import wait_until
 
 START = 1_800_000_000.0
 PHASES = Phases(START, START + 10, START + 30, START + 32, START + 50)
 
 
-def load(slow: tuple[float, float] = (0, 0), failed: tuple[float, float] = (0, 0), rps: int = 4) -> LoadResult:
+def text(slow: tuple[float, float] = (0, 0), failed: tuple[float, float] = (0, 0), rps: int = 4) -> str:
     """50 s of requests of 0.5 s; slow ones take 6 s, failed ones get a 503. Both spans are seconds from the start."""
     lines = []
     for number in range(50 * rps):
@@ -45,19 +53,23 @@ def load(slow: tuple[float, float] = (0, 0), failed: tuple[float, float] = (0, 0
                 "error": None,
             }
         )  # fmt: skip
-    return LoadResult("\n".join(json.dumps(line, separators=(",", ":")) for line in lines), LoadPlan("chat", rps, 50))
+    return "\n".join(json.dumps(line, separators=(",", ":")) for line in lines)
+
+
+def load(slow: tuple[float, float] = (0, 0), failed: tuple[float, float] = (0, 0), rps: int = 4) -> LoadResult:
+    return LoadResult(text(slow, failed, rps), LoadPlan("chat", rps, 50))
 
 
 def experiment(result: LoadResult, hypothesis: Hypothesis | None = None) -> Experiment:
-    table = pd.DataFrame(columns=planes.COLUMNS)
+    table = pd.DataFrame(columns=layers.COLUMNS)
     return Experiment("gpu-overheat", hypothesis or Hypothesis(), PHASES, result, table, 1.5, Chart(b"", ""))
 
 
 def test_nothing_happens_and_the_hypothesis_holds() -> None:
     found = experiment(load())
     assert found.held is True and found.felt is None and found.recovered == 0
-    assert list(found.requests["objective"]) == ["kept", "kept", "kept"] and list(found.requests["failed %"]) == [0, 0, 0]
-    assert "held" in found.verdict and "users kept their objective" in found.times
+    assert list(found.requests["objective"]) == ["met", "met", "met"] and list(found.requests["failed %"]) == [0, 0, 0]
+    assert "held" in found.verdict and "users never missed their objective" in found.times
 
 
 def test_slowness_is_felt_and_ends_after_the_heal() -> None:
@@ -65,7 +77,7 @@ def test_slowness_is_felt_and_ends_after_the_heal() -> None:
     assert found.held is False and "did not hold: 100.0% answered" in found.verdict
     assert found.felt is not None and 0 <= found.felt <= 3
     assert found.recovered is not None and 5 <= found.recovered <= 8
-    assert list(found.requests["objective"]) == ["kept", "missed", "missed"]
+    assert list(found.requests["objective"]) == ["met", "missed", "missed"]
 
 
 def test_one_failure_in_a_hundred_is_allowed_and_more_is_not() -> None:
@@ -75,12 +87,12 @@ def test_one_failure_in_a_hundred_is_allowed_and_more_is_not() -> None:
 
 def test_what_never_gets_well_says_so() -> None:
     found = experiment(load(failed=(12, 60)))
-    assert found.recovered is None and "not before the load ended" in found.times
+    assert found.recovered is None and "not recovered before the load ended" in found.times
 
 
 def test_without_a_steady_state_there_is_no_verdict() -> None:
     found = experiment(load(slow=(0, 50)))
-    assert found.held is None and "before anything was broken" in found.verdict
+    assert found.held is None and "already missed in the steady state" in found.verdict
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 20)), min_size=1))
@@ -88,7 +100,7 @@ def test_a_stricter_hypothesis_never_holds_where_a_looser_one_does_not(rows: lis
     index = pd.date_range("2026-01-01", periods=len(rows), freq="s", tz="UTC")
     records = pd.DataFrame(rows, columns=["ok", "latency"], index=index)
     strict, loose = Hypothesis(answered=0.99, quick=0.95, within=2), Hypothesis(answered=0.9, quick=0.5, within=8)
-    assert loose.judge(records).kept or not strict.judge(records).kept
+    assert loose.judge(records).met or not strict.judge(records).met
 
 
 @pytest.mark.parametrize("words", [{"answered": 1.1}, {"quick": -0.1}, {"within": 0}])
@@ -107,7 +119,7 @@ def test_a_phase_too_short_to_see_anything_is_refused() -> None:
     [(40, 95, "up"), (40, 45, "-"), (95, 40, "down"), (40, float("nan"), "gone"), (float("nan"), 1, "new")],
 )
 def test_a_number_moved_if_it_moved_by_enough(steady: float, fault: float, moved: str) -> None:
-    assert Indicator("card", "heat", "gpu", "", least=20).moved(steady, fault) == moved
+    assert Indicator("gpu", "heat", "gpus", "", least=20).moved(steady, fault) == moved
 
 
 class Server:
@@ -124,11 +136,11 @@ class Server:
 
 def test_every_plane_has_its_numbers_in_every_phase() -> None:
     servers: Any = {"app": Server(1, 1), "gpu": Server(1400, 400)}
-    found = planes.table(servers, PHASES)
-    assert set(found["plane"]) == {"card", "kubernetes", "serving", "mesh", "network"} and len(found) == len(INDICATORS)
-    clock = found.set_index("what").loc["slowest clock at work, MHz"]
+    found = layers.table(servers, PHASES)
+    assert set(found["layer"]) == {"gpu", "kubernetes", "serving", "mesh", "network"} and len(found) == len(INDICATORS)
+    clock = found.set_index("indicator").loc["slowest busy clock, MHz"]
     assert (clock["steady"], clock["fault"], clock["recovery"], clock["moved"]) == (1400, 400, 1400, "down")
-    assert set(found[found["plane"].isin(["mesh", "network"])]["moved"]) == {"-"}
+    assert set(found[found["layer"].isin(["mesh", "network"])]["moved"]) == {"-"}
 
 
 class Now:
@@ -144,10 +156,10 @@ class Now:
 def test_a_glance_tells_what_moved_since_an_earlier_one() -> None:
     quiet: Any = {"app": Now(1), "gpu": Now(1400)}
     hot: Any = {"app": Now(1), "gpu": Now(None)}
-    before = planes.glance(quiet)
-    assert list(before.columns) == ["plane", "now"] and len(before) == len(INDICATORS)
-    moved = planes.glance(hot, before)["moved"]
-    assert moved["slowest clock at work, MHz"] == "gone" and moved["failures per second"] == "-"
+    before = layers.snapshot(quiet)
+    assert list(before.columns) == ["layer", "now"] and len(before) == len(INDICATORS)
+    moved = layers.snapshot(hot, before)["moved"]
+    assert moved["slowest busy clock, MHz"] == "gone" and moved["failures per second"] == "-"
 
 
 def test_a_prometheus_that_does_not_answer_leaves_its_rows_empty() -> None:
@@ -155,64 +167,129 @@ def test_a_prometheus_that_does_not_answer_leaves_its_rows_empty() -> None:
         raise NotRunning("away")
 
     servers: Any = {"app": SimpleNamespace(query=silent), "gpu": Server(1, 1)}
-    found = planes.table(servers, PHASES).set_index("what")
+    found = layers.table(servers, PHASES).set_index("indicator")
     assert found.loc["successes per second", "steady":"recovery"].isna().all()
 
 
 @pytest.fixture
-def fault(scene: Scene, journal: Journal) -> session.FaultSession:
-    known, where = session.prepare(scene, journal, "gpu-overheat", {"gpu": 0, "node": "gpu-worker"})
-    return session.FaultSession(scene, journal, known, where)
+def fault(session: Session) -> lifecycle.FaultContext:
+    known, parameters = lifecycle.prepare(session, "gpu-overheat", {"gpu": 0, "node": "gpu-worker"})
+    return lifecycle.FaultContext(session, known, parameters)
+
+
+class FakeLoad(Load):
+    """Records what is asked of it; its result is ``load()``."""
+
+    def __init__(self, plan: LoadPlan) -> None:
+        super().__init__(plan, "load-1", lambda: ())
+        self.asked: list[str] = []
+        self.since: float | None = None
+
+    def wait_until_running(self, timeout: float = 60.0) -> None:
+        self.asked.append("wait")
+
+    def result(self) -> LoadResult:
+        self.asked.append("result")
+        return load()
+
+    def so_far(self, since: float | None = None) -> LoadResult:
+        self.asked.append("so far")
+        self.since = since
+        return load()
+
+    def stop(self) -> None:
+        self.asked.append("stop")
+
+    def _output(self) -> str:
+        return ""
+
+
+def interrupted(*_: Any) -> float:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def observed(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Experiments that take no time and always see the symptom after 1.5 s."""
+    monkeypatch.setattr(running, "_watch", lambda *_: 1.5)
+    monkeypatch.setattr(running, "_figure", lambda *_: Chart(b"", ""))
+    monkeypatch.setattr(running.time, "sleep", lambda seconds: None)
+    servers: Any = {"app": Server(1, 1), "gpu": Server(1, 1)}
+    monkeypatch.setattr(Session, "servers", servers)
+    return session
+
+
+def test_a_plan_becomes_a_load_that_lasts_as_long_as_the_phases(
+    observed: Session, fault: lifecycle.FaultContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[FakeLoad] = []
+
+    def make(api: Any, plan: LoadPlan, windows: Any) -> FakeLoad:
+        made.append(FakeLoad(plan))
+        return made[-1]
+
+    monkeypatch.setattr(running, "JobLoad", make)
+    found = running.run(observed, fault, LoadPlan("chat", 6, 1, cluster="gpu"), Hypothesis(), Length(10, 20, 15))
+    assert found.detected == 1.5 and made[0].plan.seconds == 45
+    assert made[0].asked == ["wait", "result"]
 
 
 def test_an_interrupted_experiment_is_healed_and_its_load_stopped(
-    scene: Scene, journal: Journal, gpu: Any, fault: session.FaultSession, monkeypatch: pytest.MonkeyPatch
+    observed: Session, journal: Journal, gpu: Any, fault: lifecycle.FaultContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stopped = []
-    fake = SimpleNamespace(plan=SimpleNamespace(cluster="gpu"), name="load-1", stop=lambda: stopped.append(True))
-    monkeypatch.setattr(running, "RunningLoad", lambda *words: fake)
-    monkeypatch.setattr(running, "_wait_until_it_runs", lambda *words: None)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-
-    def interrupted(*_: Any) -> float:
-        assert gpu.faults
-        raise KeyboardInterrupt
-
+    fake = FakeLoad(LoadPlan("chat", 6, 1))
+    monkeypatch.setattr(running, "JobLoad", lambda *_: fake)
     monkeypatch.setattr(running, "_watch", interrupted)
-    bench = Bench(scene, {}, lambda: ())
     with pytest.raises(KeyboardInterrupt):
-        running.run(bench, fault, LoadPlan("chat", 6, 1, cluster="gpu"), Hypothesis(), Length())
-    assert stopped == [True] and not gpu.faults and not journal.active()
+        running.run(observed, fault, LoadPlan("chat", 6, 1, cluster="gpu"), Hypothesis(), Length())
+    assert fake.asked == ["wait", "stop"] and not gpu.faults and not journal.active()
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_users_who_were_there_before_stay_whatever_comes_of_the_experiment(
-    scene: Scene, gpu: Any, fault: session.FaultSession, monkeypatch: pytest.MonkeyPatch, fails: bool
+def test_a_load_that_was_running_before_continues_afterwards(observed: Session, gpu: Any, fault: lifecycle.FaultContext) -> None:
+    users, started = FakeLoad(LoadPlan("chat", 6, 900)), time.time()
+    assert running.run(observed, fault, users, Hypothesis(), Length()).detected == 1.5
+    assert users.asked == ["wait", "so far"] and users.since is not None and users.since >= started
+    assert not gpu.faults
+
+
+def test_a_load_that_was_running_before_continues_after_an_interrupted_experiment(
+    observed: Session, gpu: Any, fault: lifecycle.FaultContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, Any] = {"stopped": False}
+    monkeypatch.setattr(running, "_watch", interrupted)
+    users = FakeLoad(LoadPlan("chat", 6, 900))
+    with pytest.raises(KeyboardInterrupt):
+        running.run(observed, fault, users, Hypothesis(), Length())
+    assert users.asked == ["wait"] and not gpu.faults
 
-    def so_far(since: float) -> LoadResult:
-        asked["since"] = since
-        return load()
 
-    def watch(*_: Any) -> float:
-        if fails:
-            raise KeyboardInterrupt
-        return 1.5
+def test_a_load_that_does_not_start_ends_the_experiment_before_anything_breaks(
+    observed: Session, gpu: Any, journal: Journal, fault: lifecycle.FaultContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeLoad(LoadPlan("chat", 6, 1))
 
-    users: Any = SimpleNamespace(
-        plan=SimpleNamespace(cluster="gpu"), name="load-1", so_far=so_far, stop=lambda: asked.update(stopped=True)
-    )
-    monkeypatch.setattr(running, "_wait_until_it_runs", lambda *words: None)
-    monkeypatch.setattr(running, "_watch", watch)
-    monkeypatch.setattr(running, "_figure", lambda *words: Chart(b"", ""))
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    servers: Any = {"app": Server(1, 1), "gpu": Server(1, 1)}
-    bench, started = Bench(scene, servers, lambda: ()), time.time()
-    if fails:
-        with pytest.raises(KeyboardInterrupt):
-            running.run(bench, fault, users, Hypothesis(), Length())
-    else:
-        assert running.run(bench, fault, users, Hypothesis(), Length()).detected == 1.5
-        assert asked["since"] >= started
-    assert not asked["stopped"] and not gpu.faults
+    def never(timeout: float = 60.0) -> None:
+        raise TimedOut("load-1 is not running")
+
+    monkeypatch.setattr(fake, "wait_until_running", never)
+    monkeypatch.setattr(running, "JobLoad", lambda *_: fake)
+    with pytest.raises(TimedOut):
+        running.run(observed, fault, LoadPlan("chat", 6, 1, cluster="gpu"), Hypothesis(), Length())
+    assert fake.asked == ["stop"] and not journal.all()
+
+
+class PodWithGenerator(Cluster):
+    """A pod whose generator prints the requests of ``load()``; the names of pods are never used as label values."""
+
+    def start_program(self, workload: str, *words: str, on_line: Callable[[str], None]) -> shell.Background:
+        return shell.Background([sys.executable, "-c", f"print({text()!r})"], on_line)
+
+
+def test_an_experiment_works_with_a_load_inside_a_pod(
+    observed: Session, gpu: Any, fault: lifecycle.FaultContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phases = PHASES
+    monkeypatch.setattr(running, "_break_and_heal", lambda *_: (phases, 1.5))
+    with PodLoad(PodWithGenerator("app"), LoadPlan("chat", 4, 50), lambda: (), "shop/chat") as users:
+        assert wait_until(lambda: len(users.so_far().records) == 200, 10)
+        found = running.run(observed, fault, users, Hypothesis(), Length())
+    assert found.held is True and len(found.load.records) == 200

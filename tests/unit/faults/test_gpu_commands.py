@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from labs import cli
-from labs.faults import gpu_commands
 
 CARD = {
     "index": 2, "state": "lost", "utilization_percent": 0, "memory_used_bytes": 2**31, "power_w": 60.0, "temperature_c": 31.0,
@@ -34,7 +33,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     nodes = ["b", "a"]
     monkeypatch.setattr("labs.kube.select", select)
     clusters = {"gpu": SimpleNamespace(api=None, kubectl=kubectl)}
-    monkeypatch.setattr(gpu_commands.backends, "current", lambda: SimpleNamespace(clusters=lambda: clusters))
+    monkeypatch.setattr("labs.session.backends.current", lambda: SimpleNamespace(clusters=lambda: clusters))
     return commands
 
 

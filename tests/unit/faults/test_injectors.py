@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import base64
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 from cryptography import x509
 
-from labs import config, kube
-from labs.clusters.base import CONTROL_PLANE, Capabilities
+from labs import kube
 from labs.errors import NotFound, UsageError
 from labs.faults.catalogue import find
-from labs.faults.injectors import cards, extras, frozen, identity, injector, proxies
-from labs.faults.injectors.base import Scene
+from labs.faults.injectors import extras, identity, injector, simulated_gpu
 from labs.mesh import certificates
-
-CONTAINERS = Capabilities(True, True, True, True, False)
+from labs.session import Session
 
 
 @pytest.fixture
-def cluster(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], dict[str, Any]]:
+def cluster(session: Session, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], dict[str, Any]]:
     """An API that keeps objects by (kind, name), and controllers that never make anyone wait."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
 
@@ -53,7 +46,7 @@ def cluster(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, st
     monkeypatch.setattr(
         kube, "delete", lambda api, kind, name, namespace=None, **_: found.pop((short(kind), name), None) is not None
     )
-    clusters: Any = scene.clusters
+    clusters: Any = session.clusters
     clusters["app"] = SimpleNamespace(api="the app cluster's client")
     return found
 
@@ -61,7 +54,7 @@ def cluster(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, st
 @pytest.fixture
 def issuer(cluster: dict[tuple[str, str], dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The mesh's issuer Secret and anchors, as notebook 04 makes them."""
-    monkeypatch.setattr(config, "STATE", tmp_path)
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
     rows = {row.name: row for row in certificates.make_certificates(tmp_path / "certs", ["gpu"])}
     data = {"crt.pem": rows["issuer-gpu"].certificate, "key.pem": rows["issuer-gpu"].key}
     secret = {"data": {name: base64.b64encode(path.read_bytes()).decode() for name, path in data.items()}}
@@ -75,14 +68,14 @@ def certificate(secret: dict[str, Any]) -> x509.Certificate:
 
 
 def test_an_expired_issuer_is_of_the_same_anchor_and_comes_back(
-    scene: Scene, cluster: Any, issuer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    session: Session, cluster: Any, issuer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     maker = injector(find("issuer-expired"))
     before = certificate(issuer)
     anchors = dict(cluster["ConfigMap", "linkerd-identity-trust-roots"]["data"])
-    memory = maker.remember(scene, {})
-    memory = {key: dict(value) for key, value in memory.items()}
-    maker.inject(scene, {})
+    saved_state = maker.capture_state(session, {})
+    saved_state = {key: dict(value) for key, value in saved_state.items()}
+    maker.inject(session, {})
     for name, state in [("old", "True"), ("new", "False")]:
         cluster["Pod", name] = {"metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": state}]}}
     now = certificate(issuer)
@@ -90,61 +83,61 @@ def test_an_expired_issuer_is_of_the_same_anchor_and_comes_back(
     anchor = x509.load_pem_x509_certificate(anchors["ca-bundle.crt"].encode())
     now.verify_directly_issued_by(anchor)
     assert cluster["ConfigMap", "linkerd-identity-trust-roots"]["data"] == anchors
-    monkeypatch.setattr(identity.ForeignAnchor, "_restart_components", lambda self, scene: None)
-    maker.heal(scene, {}, memory)
+    monkeypatch.setattr(identity.ForeignAnchor, "_restart_components", lambda self, session: None)
+    maker.heal(session, {}, saved_state)
     assert certificate(issuer) == before
     assert {name for kind, name in cluster if kind == "Pod"} == {"old"}, "who waits for a certificate is made anew"
 
 
-def test_a_foreign_anchor_signs_its_own_issuer(scene: Scene, cluster: Any, issuer: dict[str, Any]) -> None:
-    maker = identity.ForeignAnchor("app", "shop", "app.kubernetes.io/name=chat", "chat")
+def test_a_foreign_anchor_signs_its_own_issuer(session: Session, cluster: Any, issuer: dict[str, Any]) -> None:
+    maker = identity.ForeignAnchor("users", "shop", "app.kubernetes.io/name=chat", "chat")
     roots = cluster["ConfigMap", "linkerd-identity-trust-roots"]["data"]
-    memory = {key: dict(value) for key, value in maker.remember(scene, {}).items()}
-    maker.inject(scene, {})
+    saved_state = {key: dict(value) for key, value in maker.capture_state(session, {}).items()}
+    maker.inject(session, {})
     foreign = x509.load_pem_x509_certificate(roots["ca-bundle.crt"].encode())
     certificate(issuer).verify_directly_issued_by(foreign)
-    assert roots != memory["anchors"]
-    maker.heal(scene, {}, memory)
-    assert roots == memory["anchors"] and issuer["data"] == memory["issuer"]
+    assert roots != saved_state["anchors"]
+    maker.heal(session, {}, saved_state)
+    assert roots == saved_state["anchors"] and issuer["data"] == saved_state["issuer"]
 
 
-def test_without_a_mesh_there_is_no_issuer_to_break(scene: Scene, cluster: Any) -> None:
+def test_without_a_mesh_there_is_no_issuer_to_break(session: Session, cluster: Any) -> None:
     with pytest.raises(NotFound, match="linkerd-identity-issuer"):
-        injector(find("issuer-expired")).resolve(scene, {})
+        injector(find("issuer-expired")).resolve(session, {})
 
 
-def test_extra_objects_come_and_go_and_are_not_made_twice(scene: Scene, cluster: Any) -> None:
+def test_extra_objects_come_and_go_and_are_not_made_twice(session: Session, cluster: Any) -> None:
     storm = injector(find("admission-storm"))
     with pytest.raises(NotFound, match="node with GPUs in cluster gpu"):
-        storm.resolve(scene, {})
+        storm.resolve(session, {})
     node = ("Node", "k3d-gpu-agent-0")
     cluster[node] = {"metadata": {"name": node[1]}}
     with pytest.raises(NotFound, match="there are: k3d-gpu-agent-0"):
-        storm.resolve(scene, {"node": "gpu-worker"})
-    where = storm.resolve(scene, {})
-    assert where == {"node": node[1]}
-    storm.inject(scene, where)
+        storm.resolve(session, {"node": "gpu-worker"})
+    parameters = storm.resolve(session, {})
+    assert parameters == {"node": node[1]}
+    storm.inject(session, parameters)
     assert cluster["Deployment", "finetune"]["spec"]["template"]["spec"]["nodeName"] == node[1]
     assert set(cluster) == {node, ("Namespace", "training"), ("ResourceQuota", "pods"), ("Deployment", "finetune")}
-    with pytest.raises(UsageError, match="namespace training exists already"):
-        storm.resolve(scene, {})
-    storm.heal(scene, where, {})
+    with pytest.raises(UsageError, match="namespace training already exists"):
+        storm.resolve(session, {})
+    storm.heal(session, parameters, {})
     assert set(cluster) == {node}
-    storm.heal(scene, where, {})
+    storm.heal(session, parameters, {})
 
 
-def test_a_lost_plugin_is_that_of_the_first_node_with_cards_or_of_the_one_named(scene: Scene, cluster: Any) -> None:
+def test_a_lost_plugin_is_that_of_the_first_node_with_cards_or_of_the_one_named(session: Session, cluster: Any) -> None:
     names = ("k3d-gpu-agent-0", "k3d-gpu-agent-1")
     label = "nvidia.com/gpu.present"
     for name in names:
         cluster["Node", name] = {"metadata": {"name": name, "labels": {label: "true"}}}
     down = injector(find("device-plugin-down"))
-    assert down.resolve(scene, {}) == {"node": names[0]}
-    where = down.resolve(scene, {"node": names[1]})
-    assert down.touches(where) == {f"gpu node {names[1]}"}
-    assert down.remember(scene, where)["kept"] == {"/metadata/labels/nvidia.com~1gpu.present": ["true"]}
+    assert down.resolve(session, {}) == {"node": names[0]}
+    parameters = down.resolve(session, {"node": names[1]})
+    assert down.affected_resources(parameters) == {f"gpu node {names[1]}"}
+    assert down.capture_state(session, parameters)["kept"] == {"/metadata/labels/nvidia.com~1gpu.present": ["true"]}
     with pytest.raises(NotFound, match="there are: k3d-gpu-agent-0, k3d-gpu-agent-1"):
-        down.resolve(scene, {"node": "gpu-worker"})
+        down.resolve(session, {"node": "gpu-worker"})
 
 
 def test_what_is_added_says_that_it_is_the_labs() -> None:
@@ -154,101 +147,62 @@ def test_what_is_added_says_that_it_is_the_labs() -> None:
             assert ours or item["metadata"].get("namespace") == "training", f"{file.name}: {item['kind']}"
 
 
-def test_overload_takes_its_rate_and_leaves_no_job(scene: Scene, cluster: Any) -> None:
+def test_overload_takes_its_rate_and_leaves_no_job(session: Session, cluster: Any) -> None:
     maker = injector(find("overload"))
-    where = maker.resolve(scene, {"rps": "25"})
-    maker.inject(scene, where)
+    parameters = maker.resolve(session, {"rps": "25"})
+    maker.inject(session, parameters)
     arguments = cluster["Job", "fault-overload"]["spec"]["template"]["spec"]["containers"][0]["args"]
     assert arguments[arguments.index("--rps") + 1] == "25.0"
-    maker.heal(scene, where, {})
+    maker.heal(session, parameters, {})
     assert ("Job", "fault-overload") not in cluster
     for wrong in ("many", "0"):
         with pytest.raises(UsageError):
-            maker.resolve(scene, {"rps": wrong})
+            maker.resolve(session, {"rps": wrong})
 
 
-@pytest.fixture
-def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[psutil.Process]:
-    """A node: an agent with a pod below it."""
-    code = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", code]) as agent:
-        process = psutil.Process(agent.pid)
-        while not process.children():
-            pass
-        children = process.children()
-        row = {"name": "gpu/gpu-worker", "pid": agent.pid}
-        monkeypatch.setattr(frozen.control, "status", lambda: {"children": [row, {"name": "etcd", "pid": None}]})
-        monkeypatch.setattr(kube, "wait", lambda *words, **options: None)
-        yield process
-        for found in [process, *children]:
-            found.kill()
+@pytest.mark.parametrize(
+    ("name", "node", "part", "ready"),
+    [
+        ("node-lost", "gpu-worker", "node", ["gpu-worker"]),
+        ("control-plane-down", "gpu-control-plane", "control-plane", ["gpu-control-plane", "gpu-worker", "gpu-worker2"]),
+    ],
+)
+def test_what_is_frozen_thaws_and_every_node_it_hit_is_waited_for(
+    session: Session, backend: Any, monkeypatch: pytest.MonkeyPatch, name: str, node: str, part: str, ready: list[str]
+) -> None:
+    waited: list[str] = []
+    monkeypatch.setattr(kube, "wait", lambda api, kind, name, *words, **options: waited.append(name))
+    maker = injector(find(name))
+    parameters = maker.resolve(session, {})
+    assert parameters == {"node": node}
+    maker.inject(session, parameters)
+    maker.heal(session, parameters, {})
+    assert backend.nodes.calls == [("freeze", "gpu", node, part), ("thaw", "gpu", node, part)]
+    assert waited == ready
 
 
-def until(true: Callable[[], bool]) -> None:
-    """A signal takes effect when the process next runs."""
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_a_frozen_node_stops_with_its_pods_and_goes_on(scene: Scene, node: psutil.Process) -> None:
-    maker = injector(find("node-lost"))
-    where = maker.resolve(scene, {})
-    assert where == {"node": "gpu-worker"}
-    (pod,) = node.children()
-    maker.inject(scene, where)
-    until(lambda: {node.status(), pod.status()} == {psutil.STATUS_STOPPED})
-    maker.heal(scene, where, {})
-    until(lambda: psutil.STATUS_STOPPED not in {node.status(), pod.status()})
-    maker.heal(scene, where, {})
-
-
-def test_only_workers_are_lost_and_only_control_planes_go_down(scene: Scene) -> None:
+def test_only_workers_are_lost(session: Session) -> None:
     with pytest.raises(NotFound, match="there are: gpu-worker, gpu-worker2"):
-        injector(find("node-lost")).resolve(scene, {"node": "gpu-control-plane"})
-    assert injector(find("control-plane-down")).resolve(scene, {}) == {"node": "gpu-control-plane"}
+        injector(find("node-lost")).resolve(session, {"node": "gpu-control-plane"})
 
 
-def test_where_nodes_are_containers_docker_stops_them(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend: Any = scene.backend
-    backend.can = CONTAINERS
-    ran: list[str] = []
+def test_a_proxy_is_killed_until_the_kubelet_holds_it_back(
+    session: Session, backend: Any, cluster: dict[tuple[str, str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def show(number: int, state: dict[str, Any]) -> None:
+        proxy = {"name": "linkerd-proxy", "state": state, "containerID": f"containerd://{number}"}
+        cluster["Pod", "chat-1"] = {"metadata": {"name": "chat-1"}, "status": {"initContainerStatuses": [proxy]}}
 
-    def run(command: list[str]) -> str:
-        ran.append(" ".join(command))
-        return "true\n"
+    def kill(cluster: str, found: dict[str, Any], container: str) -> None:
+        backend.nodes.calls.append((cluster, found["metadata"]["name"], container))
+        killed = len(backend.nodes.calls)
+        show(killed + 1, {"running": {}} if killed < 2 else {"waiting": {"reason": "CrashLoopBackOff"}})
 
-    monkeypatch.setattr(frozen.shell, "run", run)
-    monkeypatch.setattr(kube, "wait", lambda *words, **options: None)
-    rows: list[dict[str, Any]] = [{"name": name, "labels": {}} for name in ("gpu-worker", "gpu-worker2")]
-    rows.append({"name": "gpu-control-plane", "labels": {CONTROL_PLANE: ""}})
-    monkeypatch.setattr(kube, "select", lambda *words, **options: [{"metadata": row} for row in rows])
-    lost, down = injector(find("node-lost")), injector(find("control-plane-down"))
-    assert lost.resolve(scene, {}) == {"node": "gpu-worker"} and down.resolve(scene, {}) == {"node": "gpu-control-plane"}
-    lost.inject(scene, {"node": "gpu-worker"})
-    lost.heal(scene, {"node": "gpu-worker"}, {})
-    down.inject(scene, {"node": "gpu-control-plane"})
-    assert ran[0] == "docker pause gpu-worker" and ran[2] == "docker unpause gpu-worker"
-    assert ran[3].startswith("docker exec gpu-control-plane pkill -STOP -x kube-apiserver|")
-
-
-def test_on_k3d_the_control_plane_cannot_be_stopped_alone(scene: Scene) -> None:
-    backend: Any = scene.backend
-    backend.can, backend.name = CONTAINERS, "k3d"
-    assert injector(find("node-lost")).refusal(scene) is None
-    assert "k3s is one process" in str(injector(find("control-plane-down")).refusal(scene))
-
-
-def test_a_containers_processes_are_found_by_their_root() -> None:
-    root = "/pods/0815/containers/linkerd-proxy/root"
-    code = "import time; time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", code], env={"CONTAINER_ROOT": f"/nodes/n{root}"}) as process:
-        while not (found := proxies.processes_with_root(root)):
-            pass
-        assert [row.pid for row in found] == [process.pid]
-        assert not proxies.processes_with_root("/pods/4711/containers/linkerd-proxy/root")
-        process.kill()
+    show(1, {"running": {}})
+    monkeypatch.setattr(backend.nodes, "kill_container", kill)
+    maker = injector(find("proxy-killed"))
+    maker.inject(session, {"pod": "chat-1"})
+    assert backend.nodes.calls == [("app", "chat-1", "linkerd-proxy")] * 2
 
 
 HELD_BACK: dict[str, Any] = {
@@ -269,7 +223,7 @@ READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     ],
 )
 def test_a_cards_heal_waits_for_the_pod_that_used_it_while_there_is_one(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, looks: list[list[dict[str, Any]]], expected: int
+    session: Session, monkeypatch: pytest.MonkeyPatch, looks: list[list[dict[str, Any]]], expected: int
 ) -> None:
     seen: list[str] = []
     simulators = kube.select
@@ -281,16 +235,16 @@ def test_a_cards_heal_waits_for_the_pod_that_used_it_while_there_is_one(
         return looks[min(len(seen), len(looks)) - 1]
 
     monkeypatch.setattr(kube, "select", select)
-    monkeypatch.setattr(cards, "POLL", 0.0)
+    monkeypatch.setattr(simulated_gpu, "POLL", 0.0)
     maker = injector(find("gpu-xid79"))
-    where = maker.resolve(scene, {})
-    memory = maker.remember(scene, where)
-    maker.inject(scene, where)
-    maker.heal(scene, where, memory)
+    parameters = maker.resolve(session, {})
+    saved_state = maker.capture_state(session, parameters)
+    maker.inject(session, parameters)
+    maker.heal(session, parameters, saved_state)
     assert seen == ["metadata.name=model-server-0"] * expected
 
 
-def test_a_pod_that_is_held_back_after_its_second_failure_is_replaced(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_that_is_held_back_after_its_second_failure_is_replaced(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     simulators: Any = kube.select
     deleted: list[tuple[Any, ...]] = []
     waited: list[tuple[Any, ...]] = []
@@ -301,10 +255,10 @@ def test_a_pod_that_is_held_back_after_its_second_failure_is_replaced(scene: Sce
     monkeypatch.setattr(kube, "select", select)
     monkeypatch.setattr(kube, "delete", lambda api, *words, **_: deleted.append(words))
     monkeypatch.setattr(kube, "wait", lambda api, *words, **_: waited.append(words))
-    monkeypatch.setattr(cards, "POLL", 0.0)
+    monkeypatch.setattr(simulated_gpu, "POLL", 0.0)
     maker = injector(find("gpu-ecc"))
-    where = maker.resolve(scene, {})
-    maker.heal(scene, where, {"pods": ["model-server-0"]})
+    parameters = maker.resolve(session, {})
+    maker.heal(session, parameters, {"pods": ["model-server-0"]})
     assert deleted == [("Pod", "model-server-0", "ml")]
     assert waited == [("ReplicaSet", "model-server", "ml", kube.replicas_ready)]
 
@@ -314,32 +268,32 @@ def test_a_pod_that_is_held_back_after_its_second_failure_is_replaced(scene: Sce
     [{"metadata": {"name": "alone", "namespace": "ml"}}, {"status": {"containerStatuses": [{"state": {"running": {}}}]}}],
 )
 def test_a_pod_that_nobody_replaces_or_that_is_starting_is_left_alone(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+    session: Session, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(kube, "delete", lambda *_, **__: pytest.fail("deleted"))
-    assert cards.SimulatedGpu("xid94")._replace(scene, HELD_BACK | change) is None
+    assert simulated_gpu.SimulatedGpu("xid94")._replace(session, HELD_BACK | change) is None
 
 
 def test_a_heal_does_not_wait_for_ever_for_a_pod_that_left_its_card(
-    scene: Scene, gpu: Any, monkeypatch: pytest.MonkeyPatch
+    session: Session, gpu: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulators = kube.select
     monkeypatch.setattr(
         kube, "select", lambda *words, **chosen: simulators(*words, **chosen) if chosen.get("labels") else [READY]
     )
-    monkeypatch.setattr(cards, "RESTARTED", 0.1)
-    monkeypatch.setattr(cards, "POLL", 0.01)
+    monkeypatch.setattr(simulated_gpu, "RESTART_TIMEOUT", 0.1)
+    monkeypatch.setattr(simulated_gpu, "POLL", 0.01)
     maker = injector(find("gpu-xid79"))
-    where = maker.resolve(scene, {})
-    memory = maker.remember(scene, where)
+    parameters = maker.resolve(session, {})
+    saved_state = maker.capture_state(session, parameters)
     gpu.busy.clear()
     started = time.monotonic()
-    maker.heal(scene, where, memory)
+    maker.heal(session, parameters, saved_state)
     assert time.monotonic() - started >= 0.1
 
 
 def test_a_pod_that_vanished_is_healed_once_another_is_ready_and_not_while_the_status_is_old(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = {
         "kind": "Deployment", "metadata": {"generation": 1}, "spec": {"replicas": 2},
@@ -360,5 +314,5 @@ def test_a_pod_that_vanished_is_healed_once_another_is_ready_and_not_while_the_s
 
     monkeypatch.setattr(kube, "select", select)
     monkeypatch.setattr(kube, "wait", wait)
-    injector(find("stream-abort")).heal(scene, {"pod": "model-server-1"}, {})
+    injector(find("stream-abort")).heal(session, {"pod": "model-server-1"}, {})
     assert said == ["1 pods are ready", "1 pods are ready", None]

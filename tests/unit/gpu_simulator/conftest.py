@@ -1,4 +1,4 @@
-"""A fleet of cards under a clock that a test moves."""
+"""A fleet of GPUs under a clock that a test moves."""
 
 from __future__ import annotations
 

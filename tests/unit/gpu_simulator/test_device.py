@@ -15,7 +15,7 @@ from labs.pods.gpu_simulator.part import CONTEXT_BYTES, MAX_BACKLOG, SILENCE, ST
 from labs.pods.gpu_simulator.physics import ClockEvent
 from labs.pods.gpu_simulator.profile import Profile, profiles
 from labs.pods.gpu_simulator.work import demand_of
-from labs.wire.gpu_work import CardState, Work
+from labs.wire.gpu_work import GpuState, Work
 
 WEIGHTS = 16_000_000_000
 DECODING = Work("model", decode_tokens=20, weights_bytes=WEIGHTS, kv_cache_bytes=10**9, running=4, seconds=STEP)
@@ -34,7 +34,7 @@ some_work = st.builds(
 some_works = st.lists(some_work, max_size=40)
 
 
-def card(profile: Profile) -> Gpu:
+def GPU(profile: Profile) -> Gpu:
     return Gpu(profile, 0, "GPU-test")
 
 
@@ -51,7 +51,7 @@ def idle(gpu: Gpu, seconds: float) -> None:
 
 @given(some_profile, some_works)
 def test_energy_is_the_integral_of_power(profile: Profile, works: list[Work]) -> None:
-    gpu, joules = card(profile), 0.0
+    gpu, joules = GPU(profile), 0.0
     for work in works:
         gpu.report(work)
         gpu.step()
@@ -60,8 +60,8 @@ def test_energy_is_the_integral_of_power(profile: Profile, works: list[Work]) ->
 
 
 @given(some_profile, some_works)
-def test_memory_never_exceeds_the_card(profile: Profile, works: list[Work]) -> None:
-    gpu = card(profile)
+def test_memory_never_exceeds_the_gpu(profile: Profile, works: list[Work]) -> None:
+    gpu = GPU(profile)
     for work in works:
         gpu.report(work)
         gpu.step()
@@ -70,7 +70,7 @@ def test_memory_never_exceeds_the_card(profile: Profile, works: list[Work]) -> N
 
 @given(some_profile, some_works, st.booleans())
 def test_readings_stay_in_range(profile: Profile, works: list[Work], hot: bool) -> None:
-    gpu = card(profile)
+    gpu = GPU(profile)
     if hot:
         gpu.inject(FAULTS["overheat"])
     for work in works:
@@ -84,8 +84,8 @@ def test_readings_stay_in_range(profile: Profile, works: list[Work], hot: bool) 
 
 
 @given(some_profile, some_works)
-def test_equal_work_gives_equal_cards(profile: Profile, works: list[Work]) -> None:
-    one, other = card(profile), card(profile)
+def test_equal_work_gives_equal_gpus(profile: Profile, works: list[Work]) -> None:
+    one, other = GPU(profile), GPU(profile)
     for work in works:
         for gpu in (one, other):
             gpu.report(work)
@@ -96,7 +96,7 @@ def test_equal_work_gives_equal_cards(profile: Profile, works: list[Work]) -> No
 @settings(max_examples=20)
 @given(some_profile, st.integers(1, 200), st.integers(0, 20))
 def test_temperature_settles_where_power_and_cooling_say(profile: Profile, prefill: int, decode: int) -> None:
-    gpu = card(profile)
+    gpu = GPU(profile)
     work = Work("model", prefill, decode, WEIGHTS // 4, 10**8, 4, STEP)
     run(gpu, work, 20 * profile.thermal_time_constant_s / physics.THERMAL_SPEED_UP)
     mean = gpu.read().power_w
@@ -106,12 +106,12 @@ def test_temperature_settles_where_power_and_cooling_say(profile: Profile, prefi
 @settings(max_examples=50)
 @given(some_profile, st.lists(some_work, max_size=10))
 def test_work_is_conserved_up_to_the_backlog(profile: Profile, works: list[Work]) -> None:
-    """All time that reports ask for is spent, unless a report claims more than the card can do: then no more than fits."""
-    gpu, expected, asked, spent = card(profile), 0.0, 0.0, 0.0
+    """All time that reports ask for is spent, unless a report claims more than the GPU can do: then no more than fits."""
+    gpu, expected, asked, spent = GPU(profile), 0.0, 0.0, 0.0
     for work in works:
         demand = demand_of(profile, work).seconds
         asked += demand
-        if gpu.report(work).state is CardState.OK:
+        if gpu.report(work).state is GpuState.OK:
             expected += min(demand, MAX_BACKLOG)
         for _ in range(math.ceil(MAX_BACKLOG / STEP) + 6):  # room for the whole backlog, also at lowered clocks
             gpu.step()
@@ -121,7 +121,7 @@ def test_work_is_conserved_up_to_the_backlog(profile: Profile, works: list[Work]
 
 
 def test_work_moves_every_reading() -> None:
-    gpu = card(profiles()["NVIDIA-A100-SXM4-80GB"])
+    gpu = GPU(profiles()["NVIDIA-A100-SXM4-80GB"])
     before = gpu.read()
     run(gpu, DECODING, 30)
     after = gpu.read()
@@ -134,7 +134,7 @@ def test_work_moves_every_reading() -> None:
 
 
 def test_a_silent_client_is_gone() -> None:
-    gpu = card(profiles()["NVIDIA-A100-SXM4-80GB"])
+    gpu = GPU(profiles()["NVIDIA-A100-SXM4-80GB"])
     run(gpu, DECODING, 1)
     idle(gpu, SILENCE + 2 * STEP)
     assert gpu.memory_used_bytes == 0
@@ -142,7 +142,7 @@ def test_a_silent_client_is_gone() -> None:
 
 
 def test_prompts_at_full_speed_meet_the_power_limit() -> None:
-    gpu = card(profiles()["NVIDIA-A100-SXM4-80GB"])
+    gpu = GPU(profiles()["NVIDIA-A100-SXM4-80GB"])
     run(gpu, Work("model", prefill_tokens=2000, weights_bytes=WEIGHTS, running=1, seconds=STEP), 20)
     reading = gpu.read()
     assert ClockEvent.SW_POWER_CAP in reading.events
@@ -152,7 +152,7 @@ def test_prompts_at_full_speed_meet_the_power_limit() -> None:
 
 @pytest.mark.parametrize("profile", profiles().values(), ids=lambda profile: profile.product)
 def test_overheating_throttles_within_about_ten_seconds_even_when_idle(profile: Profile) -> None:
-    gpu = card(profile)
+    gpu = GPU(profile)
     gpu.inject(FAULTS["overheat"])
     idle(gpu, 11)
     assert gpu.temperature_c >= profile.slowdown_c
@@ -161,8 +161,8 @@ def test_overheating_throttles_within_about_ten_seconds_even_when_idle(profile: 
 
 
 def test_heat_slows_tokens_and_raises_utilisation() -> None:
-    """At the same requests per second a slow card is busy for longer: utilisation rises while speed falls."""
-    gpu = card(profiles()["NVIDIA-A100-SXM4-80GB"])
+    """At the same requests per second a slow GPU is busy for longer: utilisation rises while speed falls."""
+    gpu = GPU(profiles()["NVIDIA-A100-SXM4-80GB"])
     light = Work("model", decode_tokens=2, weights_bytes=WEIGHTS, running=1, seconds=STEP)
     run(gpu, light, 5)
     cool, rate = gpu.read(), gpu.report(light).decode_tokens_per_second
@@ -175,8 +175,8 @@ def test_heat_slows_tokens_and_raises_utilisation() -> None:
     assert hot.thermal_violation_s > 5
 
 
-def test_a_card_that_is_cooled_again_recovers() -> None:
-    gpu = card(profiles()["NVIDIA-A100-SXM4-80GB"])
+def test_a_gpu_that_is_cooled_again_recovers() -> None:
+    gpu = GPU(profiles()["NVIDIA-A100-SXM4-80GB"])
     gpu.inject(FAULTS["overheat"])
     run(gpu, DECODING, 20)
     gpu.heal(FAULTS["overheat"])
@@ -185,8 +185,8 @@ def test_a_card_that_is_cooled_again_recovers() -> None:
     assert gpu.temperature_c < 50
 
 
-def test_a_lost_card_does_nothing_until_it_is_healed() -> None:
-    gpu = card(profiles()["NVIDIA-A100-SXM4-80GB"])
+def test_a_lost_gpu_does_nothing_until_it_is_healed() -> None:
+    gpu = GPU(profiles()["NVIDIA-A100-SXM4-80GB"])
     run(gpu, DECODING, 2)
     gpu.inject(FAULTS["xid79"])
     run(gpu, DECODING, 2)

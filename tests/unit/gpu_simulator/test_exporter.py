@@ -16,7 +16,7 @@ from labs.wire.deviceplugin import podresources_pb2 as pb
 from labs.wire.gpu_work import Work
 
 WATCHES = 7
-"""Series of a card's health."""
+"""Series of a GPU's health."""
 
 
 def series(page: str) -> dict[tuple[str, str], float]:
@@ -25,7 +25,7 @@ def series(page: str) -> dict[tuple[str, str], float]:
     return {(sample.name, sample.labels["gpu"]): float(sample.value) for family in families for sample in family.samples}
 
 
-def test_every_field_of_every_card_is_there_with_its_labels(fleet: Fleet) -> None:
+def test_every_field_of_every_gpu_is_there_with_its_labels(fleet: Fleet) -> None:
     page = render(fleet, {fleet.gpus[1].uuid: [Holder("model-0", "ml", "server")]})
     assert len(series(page)) == (len(FIELDS) + 1) * 4
     line = next(line for line in page.splitlines() if line.startswith("DCGM_FI_DEV_GPU_UTIL") and 'gpu="1"' in line)
@@ -65,7 +65,7 @@ def test_metrics_move_with_work(fleet: Fleet, clock: SimpleNamespace) -> None:
     assert after["DCGM_FI_DEV_FB_FREE", "0"] < before["DCGM_FI_DEV_FB_FREE", "0"]
 
 
-def test_of_a_lost_card_only_the_xid_is_left(fleet: Fleet) -> None:
+def test_of_a_lost_gpu_only_the_xid_is_left(fleet: Fleet) -> None:
     fleet.inject(fleet.gpus[2], FAULTS["xid79"])
     page = series(render(fleet, {}))
     assert {name: value for (name, gpu), value in page.items() if gpu == "2"} == {
@@ -77,7 +77,7 @@ def test_of_a_lost_card_only_the_xid_is_left(fleet: Fleet) -> None:
     assert len(series(render(fleet, {}))) == (len(FIELDS) + 1) * 4 + 1, "the XID of the last five minutes is remembered"
 
 
-def test_a_card_without_a_memory_sensor_has_no_memory_temperature(clock: SimpleNamespace) -> None:
+def test_a_gpu_without_a_memory_sensor_has_no_memory_temperature(clock: SimpleNamespace) -> None:
     page = render(Fleet.of("n", profile_of("Tesla-T4"), 1, lambda: clock.now), {})
     assert "DCGM_FI_DEV_MEMORY_TEMP" not in page
     assert "DCGM_FI_DEV_GPU_TEMP" in page

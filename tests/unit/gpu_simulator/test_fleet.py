@@ -1,4 +1,4 @@
-"""The cards of a node: identity, time, labels."""
+"""The GPUs of a node: identity, time, labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_long_pause_is_made_good_in_part(fleet: Fleet, clock: SimpleNamespace)
     assert fleet.gpus[0].time == pytest.approx(MAX_STEPS * STEP + 1)
 
 
-def test_cards_are_found_by_index_and_uuid(fleet: Fleet) -> None:
+def test_gpus_are_found_by_index_and_uuid(fleet: Fleet) -> None:
     assert fleet.find("2") is fleet.find(fleet.gpus[2].uuid) is fleet.gpus[2]
     with pytest.raises(UnknownGpu, match="0 to 3"):
         fleet.find("4")
@@ -52,7 +52,7 @@ def test_listeners_hear_of_every_change(fleet: Fleet) -> None:
     assert heard == [["overheat"], ["overheat", "xid79"], ["xid79"]]
 
 
-def test_a_fault_of_the_node_is_on_every_card(fleet: Fleet) -> None:
+def test_a_fault_of_the_node_is_on_every_gpu(fleet: Fleet) -> None:
     fleet.inject(fleet.gpus[2], FAULTS["driver-mismatch"])
     assert all("driver-mismatch" in gpu.faults for gpu in fleet.gpus)
     fleet.heal(fleet.gpus[0], FAULTS["driver-mismatch"])

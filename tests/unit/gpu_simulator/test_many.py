@@ -1,4 +1,4 @@
-"""Thousands of cards in one process, and their nodes as API objects."""
+"""Thousands of GPUs in one process, and their nodes as API objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ H100 = profile_of("NVIDIA-H100-80GB-HBM3")
 
 
 async def after(seconds: float, seed: int = 1) -> str:
-    """The page of 3 nodes with 2 cards each, some time after their start."""
+    """The page of 3 nodes with 2 GPUs each, some time after their start."""
     clock = SimpleNamespace(now=0.0)
     many = ManyNodes("fleet", 3, 2, H100, lambda: clock.now, seed)
     for _ in range(round(seconds / STEP)):
@@ -33,12 +33,12 @@ async def after(seconds: float, seed: int = 1) -> str:
     return b"".join([part async for part in many.page()]).decode()
 
 
-async def test_one_page_has_all_cards_and_each_metric_once() -> None:
+async def test_one_page_has_all_gpus_and_each_metric_once() -> None:
     page = await after(60)
     families = {family.name: family for family in text_string_to_metric_families(page)}
     busy = {(s.labels["hostname"], s.labels["gpu"]): s.value for s in families["DCGM_FI_DEV_GPU_UTIL"].samples}
     assert len(busy) == 6 and ("fleet-0002", "1") in busy
-    assert len(set(busy.values())) > 3, "each card has a load of its own"
+    assert len(set(busy.values())) > 3, "each GPU has a load of its own"
     assert page.count("# TYPE DCGM_FI_DEV_GPU_UTIL ") == 1
 
 
@@ -85,7 +85,7 @@ class FakeApi(KubeApi):
         return {}
 
 
-async def test_nodes_have_cards_and_a_taint_and_go_again() -> None:
+async def test_nodes_have_gpus_and_a_taint_and_go_again() -> None:
     api = FakeApi()
     nodes = VirtualNodes(api, ["fleet-0000", "fleet-0001"], {"nvidia.com/gpu.product": H100.product}, 8)
     await nodes.create()

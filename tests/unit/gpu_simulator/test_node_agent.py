@@ -1,10 +1,10 @@
-"""The simulator's plugins against the node agent's own device manager: many cards, several resources, a restart of the agent."""
+"""The simulator's plugins against the node agent's own device manager: many GPUs, several resources, a restart of the agent."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from labs.pods.gpu_simulator.offers import offers
 from labs.pods.gpu_simulator.plugin import DevicePlugin, Registrar
 from labs.pods.gpu_simulator.profile import profile_of
 from labs.pods.gpu_simulator.settings import Settings, parse
+from tests.support.waiting import until
 
 CARDS = 64
 A100 = profile_of("NVIDIA-A100-SXM4-80GB")
@@ -30,12 +31,6 @@ def folder() -> Iterator[Path]:
     # pytest's own folders have names too long for a socket.
     with tempfile.TemporaryDirectory(prefix="gs") as name:
         yield Path(name)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
@@ -57,7 +52,7 @@ def pod(number: int, folder: Path) -> PodRecord:
     return PodRecord({"metadata": metadata, "spec": {"containers": [{"name": "main"}]}}, folder)
 
 
-async def test_64_cards_on_one_node_go_to_64_pods_in_order(folder: Path) -> None:
+async def test_64_gpus_on_one_node_go_to_64_pods_in_order(folder: Path) -> None:
     fleet = Fleet.of("n", A100, CARDS, lambda: 0.0)
     devices, pods = Devices(folder / "checkpoint.json"), [pod(number, folder) for number in range(CARDS)]
     async with service(devices, pods, folder), simulated(fleet, Settings(), folder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -19,6 +19,7 @@ from labs.wire.deviceplugin import deviceplugin_pb2 as pb
 from labs.wire.deviceplugin import deviceplugin_pb2_grpc as rpc
 from labs.wire.deviceplugin import podresources_pb2 as pods_pb
 from labs.wire.deviceplugin import podresources_pb2_grpc as pods_rpc
+from tests.support.waiting import until
 
 
 class FakeKubelet(rpc.RegistrationServicer):
@@ -59,12 +60,6 @@ class FakeKubelet(rpc.RegistrationServicer):
             self.devices = {device.ID: device.health for device in answer.devices}
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 @pytest.fixture
 async def kubelet(tmp_path: Path) -> AsyncIterator[FakeKubelet]:
     fake = FakeKubelet(tmp_path)
@@ -89,7 +84,7 @@ async def stub(kubelet: FakeKubelet, registrar: Registrar) -> AsyncIterator[rpc.
         yield rpc.DevicePluginStub(channel)
 
 
-async def test_it_registers_and_lists_all_cards(kubelet: FakeKubelet, registrar: Registrar, fleet: Fleet) -> None:
+async def test_it_registers_and_lists_all_gpus(kubelet: FakeKubelet, registrar: Registrar, fleet: Fleet) -> None:
     await until(lambda: len(kubelet.devices) == 4)
     request = kubelet.requests[0]
     assert (request.version, request.endpoint, request.resource_name) == ("v1beta1", "nvidia.com-gpu.sock", GPU)
@@ -101,7 +96,7 @@ async def test_health_goes_both_ways(kubelet: FakeKubelet, registrar: Registrar,
     sick = fleet.gpus[3]
     fleet.inject(sick, FAULTS["xid79"])
     await until(lambda: kubelet.devices[sick.uuid] == "Unhealthy")
-    assert list(kubelet.devices.values()).count("Healthy") == 3, "an unhealthy card stays listed"
+    assert list(kubelet.devices.values()).count("Healthy") == 3, "an unhealthy GPU stays listed"
     fleet.heal(sick, FAULTS["xid79"])
     await until(lambda: kubelet.devices[sick.uuid] == "Healthy")
 
@@ -130,7 +125,7 @@ async def test_it_waits_for_a_kubelet_that_comes_later(tmp_path: Path, registrar
         await late.stop()
 
 
-async def test_allocate_tells_the_container_its_cards_and_the_socket(stub: rpc.DevicePluginStub, fleet: Fleet) -> None:
+async def test_allocate_tells_the_container_its_gpus_and_the_socket(stub: rpc.DevicePluginStub, fleet: Fleet) -> None:
     wanted = [fleet.gpus[1].uuid, fleet.gpus[2].uuid]
     answer = await stub.Allocate(pb.AllocateRequest(container_requests=[pb.ContainerAllocateRequest(devices_ids=wanted)]))
     (container,) = answer.container_responses
@@ -144,7 +139,7 @@ async def test_allocate_tells_the_container_its_cards_and_the_socket(stub: rpc.D
     }
 
 
-async def test_allocate_refuses_a_card_it_does_not_have(stub: rpc.DevicePluginStub) -> None:
+async def test_allocate_refuses_a_gpu_it_does_not_have(stub: rpc.DevicePluginStub) -> None:
     request = pb.AllocateRequest(container_requests=[pb.ContainerAllocateRequest(devices_ids=["GPU-other"])])
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.Allocate(request)

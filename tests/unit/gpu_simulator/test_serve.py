@@ -1,4 +1,4 @@
-"""The program as a process: it starts, serves and ends on SIGTERM; wrong words and an unknown card are refused."""
+"""The program as a process: it starts, serves and ends on SIGTERM; wrong words and an unknown GPU are refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_it_serves_until_sigterm(tmp_path: Path) -> None:
         assert await asyncio.wait_for(process.wait(), 10) == 0
 
 
-async def test_a_card_without_a_profile_is_refused(tmp_path: Path) -> None:
+async def test_a_gpu_without_a_profile_is_refused(tmp_path: Path) -> None:
     process = await start(tmp_path, "--product", "GTX-1080")
     _, stderr = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from labs.pods.gpu_simulator import ctl, main
+from labs.pods.gpu_simulator import ctl, main, smi_main
 from labs.pods.gpu_simulator.attribution import Holding
 from labs.pods.gpu_simulator.faults import FAULTS
 from labs.pods.gpu_simulator.fleet import Fleet
@@ -58,7 +58,7 @@ async def test_work_is_answered_with_the_pace(socket: str, fleet: Fleet) -> None
     }
 
 
-async def test_a_lost_card_says_so(socket: str, fleet: Fleet) -> None:
+async def test_a_lost_gpu_says_so(socket: str, fleet: Fleet) -> None:
     fleet.inject(fleet.gpus[0], FAULTS["xid79"])
     _, answer = await post(socket, f"/v1/gpus/{fleet.gpus[0].uuid}/work", WORK)
     assert (answer["state"], answer["pace"], answer["prefill_tokens_per_second"]) == ("lost", 0, 0)
@@ -106,10 +106,30 @@ async def test_tables(socket: str, fleet: Fleet, capsys: pytest.CaptureFixture[s
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 5 and table[0].startswith("GPU  STATE") and "lost" in table[4]
     monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", f"{fleet.gpus[0].uuid},{fleet.gpus[3].uuid}")
-    assert await command(socket, "smi") == 0
+    assert await smi_main.run([], socket) == 0
     smi = capsys.readouterr().out
     assert smi.count("NVIDIA A100-SXM4-80GB") == 2 and "ERR!" in smi and "XID 79" in smi
-    assert len({len(line) for line in smi.splitlines()}) == 1, "the columns line up"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--query-gpu=nonsense", "--format=csv"], 2, 'Field "nonsense" is not a valid field to query.\n'),
+        (["pmon"], 3, "not simulated: pmon"),
+        (["-i", "7"], 6, "No devices were found\n"),
+    ],
+)
+async def test_nvidia_smi_ends_with_its_own_exit_codes(
+    socket: str, words: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await smi_main.run(words, socket) == code
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_nvidia_smi_without_a_simulator(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPU_SIMULATOR_SOCKET", "/nowhere/gpu.sock")
+    assert main.main(["smi", "-L"]) == 1
+    assert "no GPU simulator answers on /nowhere/gpu.sock" in capsys.readouterr().err
 
 
 class OneHolder:

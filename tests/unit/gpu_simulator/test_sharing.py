@@ -1,4 +1,4 @@
-"""One card for several: time-slicing, MIG, and the settings that ask for them."""
+"""One GPU for several: time-slicing, MIG, and the settings that ask for them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_any_other_yaml_is_settings_or_refused_with_words(content: object) -> No
         ("NVIDIA-A100-SXM4-80GB", ["3g.40gb", "3g.40gb", "1g.10gb"], "9 memory slices"),
     ],
 )
-def test_a_card_cannot_be_divided_into_more_than_it_is(product: str, names: list[str], words: str) -> None:
+def test_a_gpu_cannot_be_divided_into_more_than_it_is(product: str, names: list[str], words: str) -> None:
     with pytest.raises(BadLayout, match=words):
         parts_of(profile_of(product), "GPU-test", names)
 
@@ -120,7 +120,7 @@ def test_an_instance_is_slower_and_does_not_disturb_its_neighbour() -> None:
     page = render(fleet, {small.uuid: [Holder("a", "ml", "c")]})
     line = next(line for line in page.splitlines() if line.startswith("DCGM_FI_PROF_GR_ENGINE_ACTIVE") and 'pod="a"' in line)
     assert 'GPU_I_PROFILE="1g.10gb",GPU_I_ID="2"' in line and f'UUID="{fleet.gpus[0].uuid}"' in line
-    assert "DCGM_FI_DEV_GPU_UTIL" not in page, "a MIG card has no utilisation of its own"
+    assert "DCGM_FI_DEV_GPU_UTIL" not in page, "a MIG GPU has no utilisation of its own"
     assert fleet.part(small.uuid) == (fleet.gpus[0], small)
 
 
@@ -139,10 +139,10 @@ def test_a_noisy_neighbour_halves_the_pace() -> None:
 
     assert run("a") > 0.9
     assert run("a", "b") == pytest.approx(0.5, abs=0.05)
-    assert run("a") > 0.9, "once the neighbour is gone the card is whole again"
+    assert run("a") > 0.9, "once the neighbour is gone the GPU is whole again"
 
 
-def test_replicas_are_spread_and_whole_cards_are_packed() -> None:
+def test_replicas_are_spread_and_whole_gpus_are_packed() -> None:
     shared = offers(fleet_of(SHARED), SHARED)[0]
     ids = list(shared.devices)
     first = shared.prefer(ids, [], 1)
@@ -152,7 +152,7 @@ def test_replicas_are_spread_and_whole_cards_are_packed() -> None:
     assert whole.prefer(reversed(list(whole.devices)), [], 1) == [next(iter(whole.devices))]
 
 
-def test_a_shared_card_has_a_series_for_each_pod_that_shares_it() -> None:
+def test_a_shared_gpu_has_a_series_for_each_pod_that_shares_it() -> None:
     fleet = fleet_of(SHARED)
     holders = {fleet.gpus[0].uuid: [Holder("a", "ml", "c", "0"), Holder("b", "ml", "c", "3")]}
     page = render(fleet, holders, shared=True)

@@ -1,4 +1,4 @@
-"""Reports from clients, and what they ask of a card."""
+"""Reports from clients, and what they ask of a GPU."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_profiles_are_consistent(profile: Any) -> None:
     assert profile.max_operating_c < profile.slowdown_c < profile.shutdown_c
     assert profile.idle_w < profile.power_min_limit_w < profile.power_limit_w
     full = 25 + profile.power_limit_w * profile.thermal_resistance_k_per_w * 1.03
-    assert full < profile.max_operating_c, "a well-cooled card does not throttle by heat"
+    assert full < profile.max_operating_c, "a well-cooled GPU does not throttle by heat"
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from labs import config
-from labs.clusters import backends
 from labs.clusters.base import Cluster
 from labs.clusters.embedded import Embedded
-from labs.errors import NotFound, NotRunning, UsageError
-from labs.faults.journal import Journal
-from labs.lab import Lab, set_environment
+from labs.errors import NotFound, UsageError
+from labs.journal import Journal
+from labs.lab import Lab
 
 
 class FakeBackend:
@@ -87,22 +84,3 @@ def test_several_queries_make_a_line_each(lab: Lab, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("labs.telemetry.prometheus.Prometheus.query", lambda server, promql, **span: frames[promql])
     chart = lab.chart({"one": "a", "two": "b"}, title="T", cluster="gpu")
     assert list(chart.table.index) == ["one", "two p", "two q"]
-
-
-def test_cells_get_kubeconfig_tools_and_manifests(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KUBECONFIG", "LAB_MANIFESTS", "LAB_GPU_API_SERVER"):
-        monkeypatch.setenv(name, "another's")
-    monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", str(config.BIN)]))
-    monkeypatch.setattr("labs.mesh.standin.StandinMesh.install_cli", lambda mesh, folder: None)
-    set_environment(lab)
-    assert os.environ["PATH"].split(os.pathsep) == [str(config.BIN), "/usr/bin"]
-    assert os.environ["KUBECONFIG"] == str(config.KUBECONFIG)
-    assert os.environ["LAB_MANIFESTS"] == str(config.STATE / "manifests")
-    assert os.environ["LAB_GPU_API_SERVER"] == "https://gpu.test:6443"
-
-
-def test_without_a_lab_it_says_how_to_get_one(backend: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(backends, "current", lambda: backend)
-    monkeypatch.setattr(config, "KUBECONFIG", tmp_path / "kubeconfig")
-    with pytest.raises(NotRunning, match="lab up"):
-        Lab.open()

@@ -44,6 +44,11 @@ def test_poisson_gaps_have_the_mean_and_spread_of_an_exponential() -> None:
         ["--url=http://x", "--arrivals=random"],
         ["--url=http://x", "--slo=p99=1"],
         ["--url=http://x", "--prompt-tokens=uniform:9:3"],
+        ["--url=http://x", "--prompt-tokens=lognormal:inf:1"],
+        ["--url=http://x", "--users=0"],
+        ["--url=http://x", "--users=-1"],
+        ["--url=http://x", "--max-tokens=0"],
+        ["--url=http://x", "--shared-tokens=-3"],
     ],
 )
 def test_wrong_flags_are_usage_errors(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:

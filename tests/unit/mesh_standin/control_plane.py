@@ -10,30 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from labs.pods.mesh_standin.certificates import Issuer, names_of, to_pem
+from labs.pods.mesh_standin.certificates import Issuer, names_of
 from labs.pods.mesh_standin.proxy_config import Update
+from labs.wire.certificates import Validity, make_authority, to_pem
 
 
 def new_issuer() -> Issuer:
     """A self-signed trust anchor that issues leaf certificates itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "root.linkerd.cluster.local")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(minutes=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    return Issuer(key, (certificate,))
+    validity = Validity.lasting(datetime.timedelta(days=1), datetime.timedelta(minutes=1))
+    made = make_authority("root.linkerd.cluster.local", validity, path_length=None)
+    return Issuer(made.key, (made.certificate,))
 
 
 class ControlPlane:
@@ -74,22 +61,22 @@ class ControlPlane:
             yield news
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        plane = self
+        control_plane = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self._start(403 if plane.refuses else 200)
-                self.wfile.write(b"refused" if plane.refuses else json.dumps(plane.sign(body)).encode())
+                self._start(403 if control_plane.refuses else 200)
+                self.wfile.write(b"refused" if control_plane.refuses else json.dumps(control_plane.sign(body)).encode())
 
             def do_GET(self) -> None:
                 self._start()
                 if "/v1/config?" not in self.path:
-                    plane.passed_through.append(self.path)
+                    control_plane.passed_through.append(self.path)
                     self.wfile.write(b"from outside")
                     return
                 with contextlib.suppress(BrokenPipeError):  # the proxy has gone
-                    for update in plane.updates(self.path.rpartition("pod=")[2]):
+                    for update in control_plane.updates(self.path.rpartition("pod=")[2]):
                         self.wfile.write((json.dumps(update) if update else "").encode() + b"\n")
 
             def _start(self, status: int = 200) -> None:

@@ -15,8 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from labs.pods.mesh_standin.proxy_config import ADMIN_PORT, OUTBOUND_PORT, Endpoint, identity_of
-from labs.wire.addresses import api, shadow
+from labs.pods.mesh_standin.proxy_config import Endpoint
+from labs.wire.addresses import shadow, to_api
+from labs.wire.linkerd import ADMIN_PORT, OUTBOUND_PORT, identity_of
 from tests.unit.mesh_standin.control_plane import ControlPlane
 
 APP_PORT = 8000
@@ -78,7 +79,14 @@ class MeshedPod:
     """``host`` is the pod's wire address; its proxy runs from construction to `close`."""
 
     def __init__(
-        self, plane: ControlPlane, folder: Path, host: str, account: str, *, ports: str = str(APP_PORT), gateway: bool = False
+        self,
+        control_plane: ControlPlane,
+        folder: Path,
+        host: str,
+        account: str,
+        *,
+        ports: str = str(APP_PORT),
+        gateway: bool = False,
     ):
         self.host, self.account, self.folder = host, account, folder
         folder.mkdir()
@@ -88,13 +96,13 @@ class MeshedPod:
         prefix = "LINKERD2_PROXY_"
         env = os.environ | {
             "BIND_ADDRESS": host,
-            "HTTP_PROXY": f"http://{plane.address}",
+            "HTTP_PROXY": f"http://{control_plane.address}",
             "_pod_ns": "demo",
             "_pod_name": account,
             "_pod_sa": account,
             prefix + "IDENTITY_DIR": str(folder),
             prefix + "IDENTITY_TOKEN_FILE": str(folder / "token"),
-            prefix + "IDENTITY_TRUST_ANCHORS": plane.anchors,
+            prefix + "IDENTITY_TRUST_ANCHORS": control_plane.anchors,
             prefix + "IDENTITY_SVC_ADDR": "linkerd-identity.linkerd.svc.cluster.local:8080",
             prefix + "DESTINATION_SVC_ADDR": "linkerd-dst.linkerd.svc.cluster.local:8086",
             prefix + "INBOUND_PORTS": ports,
@@ -115,7 +123,7 @@ class MeshedPod:
 
     def endpoint(self, port: int = APP_PORT) -> Endpoint:
         labels = {"dst_namespace": "demo", "dst_deployment": self.account, "dst_pod": self.account}
-        return {"address": api(self.host), "port": port, "identity": self.identity, "labels": labels}
+        return {"address": to_api(self.host), "port": port, "identity": self.identity, "labels": labels}
 
     def call(self, url: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None) -> Answer:
         """A request of the pod's app through its proxy."""

@@ -29,7 +29,7 @@ def line(**fields: object) -> str:
 
 @given(PORTS, REFS, REFS, NAMES, NAMES)
 def test_every_route_name_we_write_is_read_back(port: int, server: Ref, route: Ref, namespace: str, name: str) -> None:
-    inbound: InboundPort = {"port": port, "server": server, "opaque": False, "routes": []}
+    inbound: InboundPort = {"port": port, "server": server, "opaque": False, "authorizations": [], "routes": []}
     key = service_key(
         {"namespace": namespace, "name": name, "port": port, "cluster_ip": "", "remote_authority": None, "endpoints": []}
     )

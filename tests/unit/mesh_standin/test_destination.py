@@ -28,7 +28,8 @@ def destination() -> Destination:
 
 
 async def next_update(response: ClientResponse) -> dict[str, Any]:
-    return json.loads(await response.content.readline())
+    update: dict[str, Any] = json.loads(await response.content.readline())
+    return update
 
 
 async def test_first_everything_then_only_what_changed() -> None:

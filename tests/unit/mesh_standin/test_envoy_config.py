@@ -13,10 +13,11 @@ from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labs.pods.mesh_standin.certificates import new_request, to_pem
+from labs.pods.mesh_standin.certificates import new_request
 from labs.pods.mesh_standin.envoy_config import EnvoyConfig, bootstrap
 from labs.pods.mesh_standin.envoy_types import Message, discovered
 from labs.pods.mesh_standin.proxy_config import ServicePort, Update
+from labs.wire.certificates import to_pem
 from tests.unit.mesh_standin.control_plane import new_issuer
 
 needs_envoy = pytest.mark.skipif(shutil.which("envoy") is None, reason="no envoy on the PATH")
@@ -39,15 +40,35 @@ AUTHORIZATIONS = st.fixed_dictionaries(
     {"ref": REFS, "networks": st.lists(CIDRS, max_size=3), "identities": st.none() | st.lists(IDENTITIES, max_size=3)}
 )
 PATHS = st.from_regex(r"/([a-z]{1,8}/?){0,3}", fullmatch=True)
+VALUES = st.fixed_dictionaries({"name": NAMES, "value": NAMES, "regex": st.booleans()})
 MATCHES = st.fixed_dictionaries(
     {"path_type": st.sampled_from(["Exact", "PathPrefix", "RegularExpression"]), "path": PATHS},
     optional={
         "method": st.sampled_from(["GET", "POST"]),
-        "headers": st.lists(st.fixed_dictionaries({"name": NAMES, "value": NAMES, "regex": st.booleans()}), max_size=2),
+        "headers": st.lists(VALUES, max_size=2),
+        "query": st.lists(VALUES, max_size=2),
+        "host": st.one_of(NAMES, NAMES.map(lambda name: f"*.{name}")),
     },
 )
+TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=8)
+HEADERS = st.sampled_from(["host", "x-a", "x-b", "server"])
+CHANGES = st.fixed_dictionaries(
+    {
+        "remove": st.lists(HEADERS, max_size=2),
+        "append": st.lists(st.tuples(HEADERS, TEXTS).map(list), max_size=2),
+    }
+)
+REDIRECTS = st.fixed_dictionaries(
+    {"status": st.sampled_from([301, 302, 307])},
+    optional={"scheme": st.sampled_from(["http", "https"]), "host": NAMES, "port": st.integers(1, 65535), "path": PATHS},
+)
+CHANGED = st.fixed_dictionaries({}, optional={"request": CHANGES, "response": CHANGES})
+FILTERS = CHANGED | st.fixed_dictionaries(
+    {"redirect": REDIRECTS | st.fixed_dictionaries({"status": st.just(308), "prefix": PATHS})}
+)
 ROUTES = st.fixed_dictionaries(
-    {"ref": REFS, "matches": st.lists(MATCHES, max_size=3), "authorizations": st.lists(AUTHORIZATIONS, max_size=3)}
+    {"ref": REFS, "matches": st.lists(MATCHES, max_size=3), "authorizations": st.lists(AUTHORIZATIONS, max_size=3)},
+    optional={"filters": FILTERS},
 )
 INBOUND = st.lists(
     st.fixed_dictionaries(
@@ -55,6 +76,7 @@ INBOUND = st.lists(
             "port": st.sampled_from([4143, 8000, 8080, 9090]),
             "server": REFS,
             "opaque": st.booleans(),
+            "authorizations": st.lists(AUTHORIZATIONS, max_size=3),
             "routes": st.lists(ROUTES, min_size=1, max_size=3),
         }
     ),
@@ -65,6 +87,26 @@ ADDRESSES = st.integers(1, 250).map(lambda n: f"10.10.1.{n}")
 ENDPOINTS = st.fixed_dictionaries(
     {"address": ADDRESSES, "port": st.integers(1, 65535), "identity": st.none() | NAMES, "labels": st.just({})}
 )
+RATES = st.fixed_dictionaries({"threshold": st.floats(0, 1), "window": st.just(10.0), "min_requests": st.integers(0, 9)})
+ACCRUALS = st.fixed_dictionaries(
+    {"max_failures": st.integers(0, 9), "min_penalty": st.just(1.0), "max_penalty": st.just(60.0), "jitter": st.floats(0, 1)},
+    optional={"success_rate": RATES},
+)
+POLICIES = st.fixed_dictionaries({}, optional={"request_timeout": st.floats(0.1, 9), "idle_timeout": st.floats(0.1, 9)})
+BACKENDS = st.fixed_dictionaries(
+    {"namespace": st.just("demo"), "name": NAMES, "port": st.just(80), "weight": st.integers(0, 3)},
+    optional={"error": st.just("Service not found x"), "filters": FILTERS},
+)
+OUTBOUND_ROUTES = st.fixed_dictionaries(
+    {
+        "ref": st.fixed_dictionaries({"group": st.just("policy.linkerd.io"), "namespace": st.just("demo"), "name": NAMES}),
+        "clients": st.none() | st.just("demo"),
+        "matches": st.lists(MATCHES, max_size=3),
+        "backends": st.lists(BACKENDS, min_size=1, max_size=2),
+        "policy": POLICIES,
+    },
+    optional={"filters": FILTERS},
+)
 SERVICES = st.lists(
     st.fixed_dictionaries(
         {
@@ -74,7 +116,8 @@ SERVICES = st.lists(
             "cluster_ip": st.just("None"),
             "remote_authority": st.none() | st.just("server.demo.svc.cluster.local"),
             "endpoints": st.lists(ENDPOINTS, max_size=3),
-        }
+        },
+        optional={"policy": POLICIES, "accrual": ACCRUALS, "routes": st.lists(OUTBOUND_ROUTES, max_size=2)},
     ),
     max_size=4,
     unique_by=lambda service: (service["namespace"], service["name"], service["port"]),

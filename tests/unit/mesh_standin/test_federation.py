@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 from labs.pods.mesh_standin import federation
 from labs.pods.mesh_standin.endpoints import service_ports
 from labs.pods.mesh_standin.gateway_probe import ProbeMetrics
-from labs.pods.mesh_standin.mirror_objects import CLUSTER_NAME
-from labs.pods.mesh_standin.remote_clusters import CLUSTER_LABEL, RemoteCluster, RemoteClusters
+from labs.pods.mesh_standin.remote_clusters import RemoteCluster, RemoteClusters
 from labs.pods.mesh_standin.service_mirror import LinkWorker
+from labs.wire import linkerd
 from tests.unit.mesh_standin import objects
 from tests.unit.mesh_standin.test_mirror_objects import REMOTE
 
@@ -86,7 +86,7 @@ def test_a_federated_service_has_the_pods_of_all_members(service: dict[str, Any]
 
 def secret(kubeconfig: str) -> dict[str, Any]:
     data = {"kubeconfig": base64.b64encode(kubeconfig.encode()).decode()}
-    return {"metadata": {"name": "cluster-credentials-gpu", "labels": {CLUSTER_LABEL: "gpu"}}, "data": data}
+    return {"metadata": {"name": "cluster-credentials-gpu", "labels": {linkerd.CREDENTIALS_CLUSTER: "gpu"}}, "data": data}
 
 
 async def test_a_clusters_endpoints_go_with_its_secret() -> None:
@@ -130,7 +130,7 @@ class RecordingApi:
         self.status = body.get("status", self.status)
 
     async def list(self, resource: str, **selectors: str) -> dict[str, Any]:
-        if CLUSTER_NAME in selectors["labelSelector"]:
+        if linkerd.MIRROR_CLUSTER in selectors["labelSelector"]:
             return {"items": []}
         return {"items": self.services}
 

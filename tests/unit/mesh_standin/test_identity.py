@@ -12,8 +12,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from labs.pods.mesh_standin import service
-from labs.pods.mesh_standin.certificates import Issuer, names_of, new_request, to_pem
+from labs.pods.mesh_standin.certificates import Issuer, names_of, new_request
 from labs.pods.mesh_standin.identity import Identity, read_issuer
+from labs.wire.certificates import to_pem
 from tests.unit.mesh_standin.control_plane import new_issuer
 
 NAME = "server.demo.serviceaccount.identity.linkerd.cluster.local"

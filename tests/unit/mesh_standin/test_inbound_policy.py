@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from labs.pods.mesh_standin.inbound_policy import PolicyIndex, cluster_default_policy
+from labs.pods.mesh_standin.default_policy import cluster_default_policy
+from labs.pods.mesh_standin.inbound_policy import PolicyIndex
 from labs.pods.mesh_standin.opaque_ports import is_opaque
 from labs.pods.mesh_standin.proxy_config import CLUSTER_NETWORKS, EVERYWHERE, InboundPort
 from tests.unit.mesh_standin import objects
@@ -155,6 +158,50 @@ def test_an_attached_route_replaces_the_default_and_the_probe_route() -> None:
     assert [r["ref"]["name"] for r in port["routes"]] == ["server-get"]
     assert port["routes"][0]["matches"] == [{"path_type": "PathPrefix", "path": "/public", "method": "GET"}]
     assert admitted(port) == [("public-get", None)]
+
+
+def with_route(**spec: Any) -> Any:
+    """The port under a Server with one route, which the Server itself admits nobody to."""
+    route = {"apiVersion": "gateway.networking.k8s.io/v1", "metadata": objects.meta("get"), "spec": spec}
+    return inbound(servers=[objects.server()], httproutes=[route])
+
+
+def test_the_rules_of_a_route_have_their_own_matches_and_filters() -> None:
+    changed = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x-a"]}}
+    rules = [{"matches": [{"queryParams": [{"name": "v", "value": "2"}]}]}, {"filters": [changed]}]
+    port = with_route(parentRefs=[to_server()], hostnames=["server.demo"], rules=rules)
+    first, second = port["routes"]
+    assert first["matches"] == [
+        {"path_type": "PathPrefix", "path": "/", "query": [{"name": "v", "value": "2", "regex": False}], "host": "server.demo"}
+    ]
+    assert second["filters"] == {"request": {"remove": ["x-a"], "append": []}} and "filters" not in first
+
+
+def test_an_unusable_route_leaves_the_servers_own() -> None:
+    port = with_route(parentRefs=[to_server()], rules=[{"filters": [{"type": "URLRewrite", "urlRewrite": {}}]}])
+    assert [route["ref"]["name"] for route in port["routes"]] == ["probe", "default"]
+
+
+@pytest.mark.parametrize("more", [{"port": 8080}, {"sectionName": "http"}, {"namespace": "elsewhere"}])
+def test_a_server_is_referred_to_by_its_name_alone(more: dict[str, Any]) -> None:
+    port = with_route(parentRefs=[to_server() | more], rules=[{}])
+    assert [route["ref"]["name"] for route in port["routes"]] == ["probe", "default"]
+
+
+def test_connections_are_not_judged_by_a_routes_authorizations() -> None:
+    route = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "metadata": objects.meta("get"),
+        "spec": {"parentRefs": [to_server()], "rules": [{}]},
+    }
+    target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "get"}
+    port = inbound(
+        servers=[objects.server(proxyProtocol="opaque")],
+        httproutes=[route],
+        authorizationpolicies=[policy("all", target, needs("NetworkAuthentication", "everyone"))],
+        networkauthentications=[mtls("everyone", networks=[{"cidr": "0.0.0.0/0"}])],
+    )
+    assert admitted(port) and port["authorizations"] == []
 
 
 def test_only_the_gateways_port_of_a_proxy_is_declared() -> None:

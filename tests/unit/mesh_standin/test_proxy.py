@@ -12,8 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from labs.pods.mesh_standin.inbound_policy import EVERY_PATH, default_authorizations
-from labs.pods.mesh_standin.proxy_config import Authorization, InboundPort, InboundRoute, Ref, ServicePort, Update, default_ref
+from labs.pods.mesh_standin.default_policy import default_authorizations
+from labs.pods.mesh_standin.proxy_config import (
+    EVERY_PATH,
+    Authorization,
+    InboundPort,
+    InboundRoute,
+    Ref,
+    ServicePort,
+    Update,
+    default_ref,
+)
 from tests.unit.mesh_standin.control_plane import ControlPlane
 from tests.unit.mesh_standin.meshed_pod import APP_PORT, MeshedPod, eventually
 
@@ -36,8 +45,9 @@ def service(*pods: MeshedPod, name: str = "server") -> ServicePort:
 def governed(*authorizations: Authorization) -> list[InboundPort]:
     """Port 8000 under a Server with these authorizations."""
     server: Ref = {"group": "policy.linkerd.io", "kind": "server", "name": "server-http"}
-    route: InboundRoute = {"ref": default_ref("default"), "matches": [EVERY_PATH], "authorizations": list(authorizations)}
-    return [{"port": APP_PORT, "server": server, "opaque": False, "routes": [route]}]
+    admitted = list(authorizations)
+    route: InboundRoute = {"ref": default_ref("default"), "matches": [EVERY_PATH], "authorizations": admitted}
+    return [{"port": APP_PORT, "server": server, "opaque": False, "authorizations": admitted, "routes": [route]}]
 
 
 def admits(identity: str) -> Authorization:
@@ -52,18 +62,18 @@ def is_meshed(client: MeshedPod) -> bool:
 
 
 @pytest.fixture(scope="module")
-def plane() -> ControlPlane:
+def control_plane() -> ControlPlane:
     return ControlPlane("127.99.0.1")
 
 
 @pytest.fixture(scope="module")
-def pods(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MeshedPod, MeshedPod]]:
+def pods(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[MeshedPod, MeshedPod]]:
     folder = tmp_path_factory.mktemp("pods")
-    client = MeshedPod(plane, folder / "client", "127.99.1.1", "client")
-    server = MeshedPod(plane, folder / "server", "127.99.1.2", "server")
+    client = MeshedPod(control_plane, folder / "client", "127.99.1.1", "client")
+    server = MeshedPod(control_plane, folder / "server", "127.99.1.2", "server")
     try:
         assert eventually(lambda: client.is_ready() and server.is_ready(), 30), client.log() + server.log()
-        plane.set("client", {"services": [service(server)]})
+        control_plane.set("client", {"services": [service(server)]})
         assert eventually(lambda: is_meshed(client)), client.log() + server.log()
         yield client, server
     finally:
@@ -72,11 +82,11 @@ def pods(plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(autouse=True)
-def open_policy(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> Iterator[None]:
+def open_policy(control_plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> Iterator[None]:
     yield
     client, server = pods
-    plane.set("server", {"inbound": governed(*default_authorizations("all-unauthenticated"))})
-    plane.set("client", {"services": [service(server)]})
+    control_plane.set("server", {"inbound": governed(*default_authorizations("all-unauthenticated"))})
+    control_plane.set("client", {"services": [service(server)]})
     assert eventually(lambda: is_meshed(client))
 
 
@@ -101,10 +111,10 @@ def test_every_spelling_of_a_service_is_meshed(pods: tuple[MeshedPod, MeshedPod]
 
 
 def test_policy_denies_takes_effect_on_open_connections_and_counts(
-    plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]
+    control_plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]
 ) -> None:
     client, server = pods
-    plane.set("server", {"inbound": governed(admits("nobody.demo.serviceaccount.identity.linkerd.cluster.local"))})
+    control_plane.set("server", {"inbound": governed(admits("nobody.demo.serviceaccount.identity.linkerd.cluster.local"))})
     assert eventually(lambda: client.call(SERVER).status == 403)
     denied = server.call_app()
     assert (denied.status, denied.text, denied.headers["content-length"]) == (403, "", "0")
@@ -118,9 +128,9 @@ def test_policy_denies_takes_effect_on_open_connections_and_counts(
     assert "Request denied server.group=policy.linkerd.io server.kind=server server.name=server-http" in server.log()
 
 
-def test_policy_admits_whom_it_names_and_says_so(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
+def test_policy_admits_whom_it_names_and_says_so(control_plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
     client, server = pods
-    plane.set("server", {"inbound": governed(admits(client.identity))})
+    control_plane.set("server", {"inbound": governed(admits(client.identity))})
     assert eventually(lambda: server.call_app().status == 403)
     assert client.call(SERVER).status == 200
     assert eventually(lambda: server.metrics("inbound_http_authz_allow_total", authz_name="named", client_id=client.identity) > 0)
@@ -133,9 +143,11 @@ def opaque(*authorizations: Authorization) -> Update:
     return {"inbound": [{**port, "opaque": True}]}
 
 
-def test_an_opaque_port_passes_bytes_on_and_counts_connections(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
+def test_an_opaque_port_passes_bytes_on_and_counts_connections(
+    control_plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]
+) -> None:
     client, server = pods
-    plane.set("server", opaque(*default_authorizations("all-unauthenticated")))
+    control_plane.set("server", opaque(*default_authorizations("all-unauthenticated")))
     # mTLS all the same, but nobody reads the request, and so nobody writes the caller's name into it.
     assert eventually(lambda: "l5d-client-id" not in client.call(SERVER).json()["headers"])
     labels = {"tls": "true", "client_id": client.identity, "srv_name": "server-http"}
@@ -147,9 +159,11 @@ def test_an_opaque_port_passes_bytes_on_and_counts_connections(plane: ControlPla
     assert not eventually(lambda: server.metrics("request_total", direction="inbound", tls="true") > requests, 0.6)
 
 
-def test_an_opaque_port_closes_connections_it_does_not_admit(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
+def test_an_opaque_port_closes_connections_it_does_not_admit(
+    control_plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]
+) -> None:
     client, server = pods
-    plane.set("server", opaque(admits(client.identity)))
+    control_plane.set("server", opaque(admits(client.identity)))
     labels = {"srv_name": "server-http", "tls": "no_identity"}
 
     def closes() -> bool:
@@ -165,17 +179,19 @@ def test_an_opaque_port_closes_connections_it_does_not_admit(plane: ControlPlane
     assert "Connection denied server.group=policy.linkerd.io server.kind=server server.name=server-http" in server.log()
 
 
-def test_a_certificate_of_another_identity_is_not_accepted(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
+def test_a_certificate_of_another_identity_is_not_accepted(
+    control_plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]
+) -> None:
     client, server = pods
     posing = service(server)
     posing["endpoints"][0]["identity"] = "other.demo.serviceaccount.identity.linkerd.cluster.local"
-    plane.set("client", {"services": [posing]})
+    control_plane.set("client", {"services": [posing]})
     assert eventually(lambda: client.call(SERVER).status in (502, 504))
 
 
-def test_no_endpoints_is_503_with_linkerds_header(plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
+def test_no_endpoints_is_503_with_linkerds_header(control_plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]) -> None:
     client, _ = pods
-    plane.set("client", {"services": [service()]})
+    control_plane.set("client", {"services": [service()]})
     # While the endpoints go, a call may fail for another reason, or wait for new ones first.
     assert eventually(lambda: "service unavailable" in client.call(SERVER).headers.get("l5d-proxy-error", ""))
     answer = client.call(SERVER)
@@ -196,11 +212,11 @@ def test_outbound_metrics_have_linkerds_labels(pods: tuple[MeshedPod, MeshedPod]
 
 
 def test_an_unknown_host_goes_to_the_clusters_proxy_with_its_whole_url(
-    plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]
+    control_plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod]
 ) -> None:
     client, _ = pods
     assert client.call("http://elsewhere.example:8080/x?y=1").text == "from outside"
-    assert plane.passed_through[-1] == "http://elsewhere.example:8080/x?y=1"
+    assert control_plane.passed_through[-1] == "http://elsewhere.example:8080/x?y=1"
 
 
 def test_a_proxy_tells_what_it_costs(pods: tuple[MeshedPod, MeshedPod]) -> None:
@@ -241,17 +257,17 @@ def test_no_key_is_left_on_disk(pods: tuple[MeshedPod, MeshedPod]) -> None:
 
 
 def test_the_gateway_forwards_under_its_own_identity(
-    plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod], tmp_path: Path
+    control_plane: ControlPlane, pods: tuple[MeshedPod, MeshedPod], tmp_path: Path
 ) -> None:
     client, server = pods
-    gateway = MeshedPod(plane, tmp_path / "gateway", "127.99.1.3", "linkerd-gateway", ports="", gateway=True)
+    gateway = MeshedPod(control_plane, tmp_path / "gateway", "127.99.1.3", "linkerd-gateway", ports="", gateway=True)
     try:
-        plane.set("linkerd-gateway", {"services": [service(server)]})
+        control_plane.set("linkerd-gateway", {"services": [service(server)]})
         assert eventually(gateway.is_ready, 30), gateway.log()
         mirror = service(name="server-gpu")
         mirror["remote_authority"] = "server.demo.svc.cluster.local:8000"
         mirror["endpoints"] = [gateway.endpoint(4143)]
-        plane.set("client", {"services": [mirror]})
+        control_plane.set("client", {"services": [mirror]})
         url = "http://server-gpu.demo.svc.cluster.local:8000/hello"
         assert eventually(lambda: "forwarded" in client.call(url).text), gateway.log()
         headers = client.call(url).json()["headers"]
@@ -271,22 +287,22 @@ def test_the_gateway_forwards_under_its_own_identity(
         gateway.close()
 
 
-def test_without_a_certificate_envoy_waits_and_nothing_is_ready(plane: ControlPlane, tmp_path: Path) -> None:
-    plane.refuses = True
-    pod = MeshedPod(plane, tmp_path / "refused", "127.99.1.6", "refused")
+def test_without_a_certificate_envoy_waits_and_nothing_is_ready(control_plane: ControlPlane, tmp_path: Path) -> None:
+    control_plane.refuses = True
+    pod = MeshedPod(control_plane, tmp_path / "refused", "127.99.1.6", "refused")
     try:
         assert eventually(lambda: "403 refused" in pod.log(), 20), pod.log()
         assert eventually(lambda: (pod.folder / "admin.sock").exists(), 20), "Envoy does not wait for it"
         assert pod.admin("/live").status == 200 and pod.admin("/ready").status == 503
-        plane.refuses = False
+        control_plane.refuses = False
         assert eventually(pod.is_ready, 20), pod.log()
     finally:
-        plane.refuses = False
+        control_plane.refuses = False
         pod.close()
 
 
-def test_the_proxy_ends_when_envoy_is_killed(plane: ControlPlane, tmp_path: Path) -> None:
-    pod = MeshedPod(plane, tmp_path / "victim", "127.99.1.4", "victim")
+def test_the_proxy_ends_when_envoy_is_killed(control_plane: ControlPlane, tmp_path: Path) -> None:
+    pod = MeshedPod(control_plane, tmp_path / "victim", "127.99.1.4", "victim")
     try:
         assert eventually(pod.is_ready, 30), pod.log()
         children = Path(f"/proc/{pod.process.pid}/task/{pod.process.pid}/children").read_text().split()
@@ -303,8 +319,8 @@ def test_the_proxy_carries_no_library_it_does_not_need() -> None:
     assert done.stdout.split() == []
 
 
-def test_envoy_dies_with_the_proxy(plane: ControlPlane, tmp_path: Path) -> None:
-    pod = MeshedPod(plane, tmp_path / "orphan", "127.99.1.5", "orphan")
+def test_envoy_dies_with_the_proxy(control_plane: ControlPlane, tmp_path: Path) -> None:
+    pod = MeshedPod(control_plane, tmp_path / "orphan", "127.99.1.5", "orphan")
     try:
         assert eventually(pod.is_ready, 30), pod.log()
         child = Path(f"/proc/{pod.process.pid}/task/{pod.process.pid}/children").read_text().split()[0]

@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from labs.pods.mesh_standin.inbound_policy import EVERY_PATH
-from labs.pods.mesh_standin.proxy_config import OutboundRoute, Retry, ServicePort
-from labs.wire.addresses import api, shadow
+from labs.pods.mesh_standin.proxy_config import EVERY_PATH, OutboundRoute, Retry, ServicePort
+from labs.wire.addresses import shadow, to_api
 from tests.unit.mesh_standin.control_plane import ControlPlane
 from tests.unit.mesh_standin.meshed_pod import APP_PORT, MeshedPod, eventually
 
@@ -35,8 +34,8 @@ RETRY: Retry = {"statuses": list(range(500, 600)), "grpc": [], "limit": 2, "time
 class Mesh:
     """One client and three servers of Service ``server``."""
 
-    def __init__(self, plane: ControlPlane, client: MeshedPod, servers: list[MeshedPod]) -> None:
-        self.plane, self.client, self.servers = plane, client, servers
+    def __init__(self, control_plane: ControlPlane, client: MeshedPod, servers: list[MeshedPod]) -> None:
+        self.control_plane, self.client, self.servers = control_plane, client, servers
         self.generation = 0
 
     def service(self, servers: list[MeshedPod], **more: Any) -> ServicePort:
@@ -52,7 +51,7 @@ class Mesh:
         marker = f"marker-{self.generation}"
         service = self.service(self.servers if servers is None else servers, **more)
         beacon = self.service(self.servers[:1]) | {"name": marker, "cluster_ip": f"10.97.1.{self.generation}"}
-        self.plane.set("client", {"services": [service, beacon]})
+        self.control_plane.set("client", {"services": [service, beacon]})
         assert eventually(lambda: self.client.call(f"http://{marker}.demo:8000/").status == 200 and self.is_meshed(marker))
         time.sleep(0.2)  # the cluster may be one answer later than the routes
         for server in self.servers:
@@ -76,12 +75,12 @@ class Mesh:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    plane, folder = ControlPlane("127.97.0.1"), tmp_path_factory.mktemp("pods")
+    control_plane, folder = ControlPlane("127.97.0.1"), tmp_path_factory.mktemp("pods")
     names = ("client", "server-a", "server-b", "server-c")
-    pods = [MeshedPod(plane, folder / name, f"127.97.1.{i + 1}", name) for i, name in enumerate(names)]
+    pods = [MeshedPod(control_plane, folder / name, f"127.97.1.{i + 1}", name) for i, name in enumerate(names)]
     try:
         assert eventually(lambda: all(pod.is_ready() for pod in pods), 40), pods[0].log()
-        yield Mesh(plane, pods[0], pods[1:])
+        yield Mesh(control_plane, pods[0], pods[1:])
     finally:
         for pod in pods:
             pod.close()
@@ -171,7 +170,7 @@ def test_failure_accrual_takes_out_one_server_and_brings_it_back(mesh: Mesh) -> 
     mesh.serve(accrual={"max_failures": 3, "min_penalty": 1.0, "max_penalty": 2.0, "jitter": 0.0})
     sick = mesh.favourite()
     sick.app.broken = 500
-    endpoint = f"endpoint{{addr={api(sick.host)}:{APP_PORT}}}"
+    endpoint = f"endpoint{{addr={to_api(sick.host)}:{APP_PORT}}}"
     breaker = f"{endpoint}: Consecutive failure-accrual breaker"
     seen: list[int] = []
 
@@ -217,13 +216,15 @@ def test_an_endpoint_that_takes_no_connections_is_passed_over(mesh: Mesh) -> Non
     assert [mesh.client.call(URL).status for _ in range(20)] == [200] * 20
 
 
-def route(path: str, *backends: tuple[str, int], found: bool = True) -> OutboundRoute:
+def route(path: str, *backends: tuple[str, int], error: str = "") -> OutboundRoute:
+    why: dict[str, Any] = {"error": error} if error else {}
     return {
         "ref": {"group": "gateway.networking.k8s.io", "namespace": "demo", "name": "split"},
         "clients": None,
         "matches": [{**EVERY_PATH, "path": path}],
         "backends": [
-            {"namespace": "demo", "name": name, "port": APP_PORT, "weight": weight, "found": found} for name, weight in backends
+            {"namespace": "demo", "name": name, "port": APP_PORT, "weight": weight, **why}  # type: ignore[typeddict-item]
+            for name, weight in backends
         ],
         "policy": {},
     }
@@ -232,7 +233,9 @@ def route(path: str, *backends: tuple[str, int], found: bool = True) -> Outbound
 def test_an_http_route_splits_fails_and_refuses(mesh: Mesh) -> None:
     marker = f"marker-{mesh.generation + 1}"
     split = route("/hello", ("server", 80), (marker, 20))
-    mesh.serve(mesh.servers[1:], routes=[split, route("/missing", ("does-not-exist", 1), found=False)])
+    mesh.serve(
+        mesh.servers[1:], routes=[split, route("/missing", ("does-not-exist", 1), error="Service not found does-not-exist")]
+    )
     share = mesh.share(100, "/hello")
     assert 5 <= share[shadow(mesh.servers[0].host)] <= 40, share
     missing, other = mesh.client.call(f"{URL}/missing"), mesh.client.call(f"{URL}/other")
@@ -274,3 +277,63 @@ def test_with_every_server_out_requests_wait_then_fail_fast(mesh: Mesh) -> None:
         server.app.broken = 500
     assert eventually(lambda: mesh.client.call(URL).status != 500, 12)
     assert mesh.client.call(URL).status == 503
+
+
+def answers(mesh: Mesh, status: int, calls: int) -> list[int]:
+    """What the client gets while the only server answers ``status``."""
+    mesh.servers[0].app.broken = status
+    return [mesh.client.call(URL).status for _ in range(calls)]
+
+
+def test_what_a_breaker_found_goes_with_its_configuration(mesh: Mesh) -> None:
+    only = mesh.servers[:1]
+    mesh.serve(only, accrual={"max_failures": 1, "min_penalty": 60.0, "max_penalty": 60.0, "jitter": 0.0})
+    assert answers(mesh, 503, 2)[1] in (503, 504)
+    assert mesh.attempts("/") == 1  # the second call did not reach it
+    mesh.servers[0].app.broken = None
+    mesh.serve(only)
+    answers(mesh, 503, 1)
+    assert mesh.attempts("/") == 1
+    mesh.servers[0].app.broken = None
+    assert [mesh.client.call(URL).status for _ in range(3)] == [200] * 3
+
+
+def test_an_allowance_of_no_failures_means_no_breaker(mesh: Mesh) -> None:
+    mesh.serve(mesh.servers[:1], accrual={"max_failures": 0, "min_penalty": 1.0, "max_penalty": 1.0, "jitter": 0.0})
+    assert answers(mesh, 503, 10) == [503] * 10
+    assert mesh.attempts("/") == 10
+
+
+def unified(max_failures: int = 7, threshold: float = 0.8, min_requests: int = 5) -> Any:
+    rate = {"threshold": threshold, "window": 10.0, "min_requests": min_requests}
+    return {"max_failures": max_failures, "min_penalty": 60.0, "max_penalty": 60.0, "jitter": 0.0, "success_rate": rate}
+
+
+@pytest.mark.parametrize(
+    ("status", "accrual", "reached", "reason"),
+    [
+        (503, unified(min_requests=50), 7, "ConsecutiveFailures"),
+        (503, unified(), 5, "LowSuccessRate"),
+        (429, unified(), 5, "LowSuccessRate"),
+        (429, unified(threshold=0.0), 12, ""),
+    ],
+)
+def test_a_unified_breaker(mesh: Mesh, status: int, accrual: Any, reached: int, reason: str) -> None:
+    mesh.serve([])  # forgets what an earlier breaker found
+    mesh.client.call(URL)
+    mesh.serve(mesh.servers[:1], accrual=accrual)
+    seen = len(mesh.client.log())
+    answers(mesh, status, 8 if reason else 12)
+    assert mesh.attempts("/") == reached
+    if reason:
+        assert eventually(lambda: f"Unified circuit breaker tripped trip_reason={reason}" in mesh.client.log()[seen:])
+
+
+def test_a_service_of_mixed_answers_trips_on_its_rate(mesh: Mesh) -> None:
+    mesh.serve([])
+    mesh.client.call(URL)
+    mesh.serve(mesh.servers[:1], accrual=unified(max_failures=0, threshold=0.6))
+    paths = ["/status/200", "/status/500"] * 6
+    assert Counter(mesh.client.call(URL + path).status for path in paths[:5]) == {200: 3, 500: 2}
+    assert mesh.client.call(f"{URL}/status/500").status == 500  # three of six
+    assert mesh.client.call(URL).status in (503, 504)

@@ -23,11 +23,15 @@ class Running:
     url: str
     metrics: str
 
-    async def ask(self, path: str = "/v1/chat/completions", **body: object) -> aiohttp.ClientResponse:
-        return await self.http.post(self.url + path, json={"messages": [{"role": "user", "content": "XID 79?"}], **body})
+    async def post(self, path: str, **body: object) -> aiohttp.ClientResponse:
+        return await self.http.post(self.url + path, json=body)
+
+    async def ask(self, **body: object) -> aiohttp.ClientResponse:
+        """A question to the chat."""
+        return await self.post("/v1/chat/completions", **{"messages": [{"role": "user", "content": "XID 79?"}], **body})
 
     async def ready(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await self.http.get(self.url + "/health")).status != 200:
                 await asyncio.sleep(0.02)
 

@@ -20,7 +20,7 @@ CLASSIFIER = Classifier(examples(ENTRIES))
 INFER = "/v2/models/runbook-triage/infer"
 # Written for this test; none of them is a sentence of the runbook.
 HELD_OUT = [
-    ("the card shows an ECC error in its memory", "hardware"),
+    ("the GPU shows an ECC error in its memory", "hardware"),
     ("fans are loud, temperature 90 degrees, clocks drop", "hardware"),
     ("nvidia-smi says no devices were found", "hardware"),
     ("power draw sticks to the limit of the board", "hardware"),

@@ -1,4 +1,4 @@
-"""Continuous batching: tokens come at the card's pace, slots and blocks come back, the queue is bounded."""
+"""Continuous batching: tokens come at the GPU's pace, slots and blocks come back, the queue is bounded."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ async def test_a_client_that_leaves_frees_its_slot_and_blocks(running: list[asyn
     assert len(await complete(engine, sequence(2))) == 2
 
 
-async def test_a_slow_card_slows_every_token(running: list[asyncio.Task[None]]) -> None:
+async def test_a_slow_gpu_slows_every_token(running: list[asyncio.Task[None]]) -> None:
     engine, _ = start(running, Limits(sequence_tokens_per_second=200))
     loop = asyncio.get_running_loop()
     seconds = []
@@ -99,7 +99,7 @@ async def test_a_full_cache_preempts_and_still_answers_all(running: list[asyncio
     assert engine.cache.used == 0
 
 
-async def test_a_lost_card_fails_what_runs_and_what_comes(running: list[asyncio.Task[None]]) -> None:
+async def test_a_lost_gpu_fails_what_runs_and_what_comes(running: list[asyncio.Task[None]]) -> None:
     engine, _ = start(running, Limits(max_num_seqs=1, sequence_tokens_per_second=50))
     tasks = [asyncio.create_task(complete(engine, sequence(1000))) for _ in range(2)]
     await asyncio.sleep(0.05)
@@ -132,7 +132,7 @@ async def test_a_cached_prefix_is_not_computed_again(running: list[asyncio.Task[
     assert value(metrics, "vllm:prompt_tokens_cached_total") == 96
 
 
-async def test_a_cached_prefix_comes_sooner_on_a_paced_card(running: list[asyncio.Task[None]]) -> None:
+async def test_a_cached_prefix_comes_sooner_on_a_paced_gpu(running: list[asyncio.Task[None]]) -> None:
     engine, _ = start(running, Limits(sequence_tokens_per_second=1000))
     engine.speed = Speed(prefill_tokens_per_second=1000)
     seconds = []
@@ -143,7 +143,7 @@ async def test_a_cached_prefix_comes_sooner_on_a_paced_card(running: list[asynci
     assert seconds[0] >= 0.4 > 0.25 > seconds[1]
 
 
-async def test_a_hung_card_stops_every_token_until_it_goes_on(running: list[asyncio.Task[None]]) -> None:
+async def test_a_hung_gpu_stops_every_token_until_it_goes_on(running: list[asyncio.Task[None]]) -> None:
     engine, _ = start(running, Limits(sequence_tokens_per_second=1000))
     engine.speed = Speed(pace=0)
     task = asyncio.create_task(complete(engine, sequence(3)))
@@ -159,7 +159,7 @@ async def test_a_deadline_ends_who_runs_and_who_waits(running: list[asyncio.Task
     others = [asyncio.create_task(complete(engine, sequence(1000))) for _ in range(1 - slots)]
     await asyncio.sleep(0.02)
     seq = sequence(1000)
-    with pytest.raises(DeadlineExceeded), engine.submit(seq, 0.1):
+    with pytest.raises(DeadlineExceeded), engine.submit(seq, deadline=0.1):
         async for _ in seq:
             pass
     assert seq not in engine.running and seq not in engine.waiting and seq.blocks == []

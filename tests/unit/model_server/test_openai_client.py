@@ -57,7 +57,7 @@ async def test_chat_stream_with_usage(client: openai.AsyncOpenAI) -> None:
 async def test_the_second_turn_of_a_conversation_is_partly_cached(client: openai.AsyncOpenAI) -> None:
     cached = []
     for turn in range(2):
-        said = "A question long enough for some blocks of sixteen tokens: what does XID 79 mean for the pod that holds the card?"
+        said = "A question long enough for some blocks of sixteen tokens: what does XID 79 mean for the pod that holds the GPU?"
         more = "And what do I type then?" if turn else ""
         answer = await client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": said + more}])
         assert answer.usage and answer.usage.prompt_tokens_details
@@ -85,7 +85,7 @@ async def test_models(client: openai.AsyncOpenAI) -> None:
 async def test_embeddings_find_what_they_are_about(client: openai.AsyncOpenAI, running: Running) -> None:
     index = running.server.openai.answers.index
     made = await client.embeddings.create(model=MODEL, input=[entry.text() for entry in index.entries])
-    questions = ["the card is hot and its clocks fall", "429 too many requests", "my container was OOMKilled with exit code 137"]
+    questions = ["the GPU is hot and its clocks fall", "429 too many requests", "my container was OOMKilled with exit code 137"]
     asked = await client.embeddings.create(model=MODEL, input=questions)
     ids = ["gpu-throttling", "model-queue-full", "pod-oomkilled"]
     for question, id in zip(asked.data, ids, strict=True):
@@ -133,7 +133,7 @@ async def test_a_deadline_in_the_stream_is_an_error_event(start: Start) -> None:
     running = await start("--tokens-per-second=20")
     async with connect(running) as client:
         stream = await client.completions.create(
-            model=MODEL, prompt="p95", stream=True, extra_headers={"x-request-timeout-seconds": "1"}
+            model=MODEL, prompt="p95", max_tokens=100, stream=True, extra_headers={"x-request-timeout-seconds": "1"}
         )
         texts = []
         with pytest.raises(openai.APIError) as late:
@@ -151,7 +151,7 @@ async def test_a_deadline_in_the_stream_is_an_error_event(start: Start) -> None:
 async def test_breaking_off_a_stream_frees_the_slot(start: Start) -> None:
     running = await start("--tokens-per-second=20")
     async with connect(running) as client:
-        stream = await client.completions.create(model=MODEL, prompt="p95", stream=True)
+        stream = await client.completions.create(model=MODEL, prompt="p95", max_tokens=100, stream=True)
         async for _ in stream:
             break
         await stream.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -16,15 +15,10 @@ from labs.config import ROOT
 from labs.pods.model_server.gpu import Speed
 from labs.pods.model_server.lifecycle import REPORT_EVERY
 from labs.wire.gpu_work import Work
+from tests.support.network import free_port
 
 if TYPE_CHECKING:
     from tests.unit.model_server.conftest import Start
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture
@@ -92,7 +86,7 @@ async def test_health_generate_runs_a_token_unless_one_came_a_moment_ago(start: 
     assert await status() == 200 and made.last_result == before
 
 
-async def test_health_generate_sees_a_hung_card_that_health_does_not(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_health_generate_sees_a_hung_gpu_that_health_does_not(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labs.pods.model_server.server.PROBE_DEADLINE", 0.2)
     running = await start("--max-num-seqs=1", "--max-waiting=1")
 

@@ -78,9 +78,9 @@ def test_a_sequence_that_left_during_the_step_gets_no_token() -> None:
     assert scheduler.book(step) == [] and leaving.computed == 0
 
 
-def test_full_counts_free_slots_as_places() -> None:
+def test_free_slots_count_as_places() -> None:
     scheduler = Scheduler(Limits(max_num_seqs=1, max_waiting=1), KvCache(10))
     scheduler.waiting.append(sequence(1, 1))
-    assert not scheduler.full
+    assert (scheduler.places, scheduler.capacity) == (1, 2)
     scheduler.waiting.append(sequence(1, 1))
-    assert scheduler.full
+    assert scheduler.places == 0

@@ -54,10 +54,10 @@ async def test_a_stream_is_the_same_text_in_chunks(start: Start) -> None:
 
 async def test_completions_and_models(start: Start) -> None:
     running = await start()
-    body = await (await running.ask("/v1/completions", prompt="What is p95?", max_tokens=5)).json()
+    body = await (await running.post("/v1/completions", prompt="What is p95?", max_tokens=5)).json()
     assert body["object"] == "text_completion" and body["choices"][0]["finish_reason"] == "length"
     assert body["usage"]["completion_tokens"] == 5
-    *data, _ = await events(await running.ask("/v1/completions", prompt="What is p95?", max_tokens=5, stream=True))
+    *data, _ = await events(await running.post("/v1/completions", prompt="What is p95?", max_tokens=5, stream=True))
     assert "".join(json.loads(text)["choices"][0]["text"] for text in data) == body["choices"][0]["text"]
     models = await (await running.http.get(running.url + "/v1/models")).json()
     assert [model["id"] for model in models["data"]] == ["boring-runbook"]
@@ -69,21 +69,53 @@ async def test_stop_cuts_the_answer(start: Start) -> None:
     assert " Type:" not in body["choices"][0]["message"]["content"] and body["choices"][0]["finish_reason"] == "stop"
 
 
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+
 @pytest.mark.parametrize(
     ("change", "status", "code", "param"),
     [
         ({"model": "gpt-4"}, 404, "model_not_found", "model"),
-        ({"messages": []}, 400, None, "messages"),
-        ({"messages": [{"role": "system", "content": "x"}]}, 400, None, "messages"),
-        ({"messages": ["x"]}, 400, None, "messages"),
-        ({"messages": [{"role": "user", "content": 7}]}, 400, None, "messages"),
-        ({"max_tokens": 0}, 400, None, "max_tokens"),
-        ({"max_completion_tokens": "many"}, 400, None, "max_completion_tokens"),
+        ({"messages": []}, 400, "invalid_value", "messages"),
+        ({"messages": ["x"]}, 400, "invalid_type", "messages[0]"),
+        ({"messages": None}, 400, "invalid_type", "messages"),
+        ({"messages": [{"role": "user", "content": 7}]}, 400, "invalid_type", "messages[0].content"),
+        ({"messages": [{"role": "user"}]}, 400, "invalid_value", "messages[0]"),
+        ({"messages": [{"role": "king", "content": "x"}]}, 400, "invalid_value", "messages[0].role"),
+        ({"messages": [{"role": "user", "content": "x", "mood": 1}]}, 400, "unknown_parameter", "messages[0].mood"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            400,
+            "unsupported_value",
+            "messages[0].content",
+        ),
+        ({"max_tokens": 0}, 400, "invalid_value", "max_tokens"),
+        ({"max_completion_tokens": 0, "max_tokens": 1}, 400, "invalid_value", "max_completion_tokens"),
+        ({"max_completion_tokens": "many"}, 400, "invalid_type", "max_completion_tokens"),
         ({"max_tokens": 5000}, 400, "context_length_exceeded", "messages"),
-        ({"n": 2}, 400, None, "n"),
-        ({"stream": "yes"}, 400, None, "stream"),
-        ({"stop": [1]}, 400, None, "stop"),
-        ({"ignore_eos": 1}, 400, None, "ignore_eos"),
+        ({"n": 0}, 400, "invalid_value", "n"),
+        ({"n": 2, "temperature": 0}, 400, "invalid_value", "n"),
+        ({"n": 100}, 400, "invalid_value", "n"),
+        ({"temperature": "hot"}, 400, "invalid_type", "temperature"),
+        ({"stream": "yes"}, 400, "invalid_type", "stream"),
+        ({"stream_options": {"include_usage": True}}, 400, "invalid_value", "stream_options"),
+        ({"stream": True, "stream_options": {"include_mood": True}}, 400, "unknown_parameter", "stream_options.include_mood"),
+        ({"stop": [1]}, 400, "invalid_type", "stop"),
+        ({"stop": ""}, 400, "invalid_type", "stop"),
+        ({"ignore_eos": 1}, 400, "invalid_type", "ignore_eos"),
+        ({"min_tokens": 9, "max_tokens": 8}, 400, "invalid_value", "min_tokens"),
+        ({"mood": "good"}, 400, "unknown_parameter", "mood"),
+        ({"tools": TOOLS}, 400, "unsupported_value", "tools"),
+        ({"tools": TOOLS, "tool_choice": "auto"}, 400, "unsupported_value", "tools"),
+        ({"tools": TOOLS, "tool_choice": "required"}, 400, "unsupported_value", "tools"),
+        ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}, 400, "unsupported_value", "tools"),
+        ({"tools": TOOLS, "tool_choice": "maybe"}, 400, "invalid_value", "tool_choice"),
+        ({"tools": []}, 400, "invalid_value", "tools"),
+        ({"tool_choice": "auto"}, 400, "invalid_value", "tool_choice"),
+        ({"logprobs": True}, 400, "unsupported_value", "logprobs"),
+        ({"response_format": {"type": "yaml"}}, 400, "invalid_value", "response_format"),
+        ({"response_format": {"type": "json_schema"}}, 400, "missing_required_parameter", "response_format.json_schema"),
+        ({"response_format": {"type": "json_object"}, "ignore_eos": True, "max_tokens": 9}, 400, "invalid_value", "ignore_eos"),
     ],
 )
 async def test_bad_requests_name_what_is_off(
@@ -98,8 +130,10 @@ async def test_bad_requests_name_what_is_off(
 
 async def test_what_is_not_json_and_unknown_paths_get_the_same_shape(start: Start) -> None:
     running = await start()
+    typed = {"Content-Type": "application/json"}
     for response, status in (
-        (await running.http.post(running.url + "/v1/chat/completions", data=b"{"), 400),
+        (await running.http.post(running.url + "/v1/chat/completions", data=b"{", headers=typed), 400),
+        (await running.http.post(running.url + "/v1/chat/completions", data=b"{}"), 415),
         (await running.http.post(running.url + "/v1/images", json={}), 404),
         (await running.http.get(running.url + "/v1/chat/completions"), 405),
     ):

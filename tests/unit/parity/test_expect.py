@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labs.parity.expect import Between, Text, containing, including, same, shown
+from tests.parity.expect import Between, Text, containing, including, same, shown
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

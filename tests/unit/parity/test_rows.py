@@ -7,8 +7,8 @@ import re
 import pytest
 
 from labs.errors import NotFound
-from labs.parity import report
-from labs.parity.rows import Topic, chosen, topics
+from tests.parity import report
+from tests.parity.rows import Topic, chosen, topics
 
 ROWS = [row for topic in topics() for row in topic.rows]
 
@@ -32,7 +32,7 @@ def test_a_row_that_is_not_the_same_says_why() -> None:
 
 
 def test_the_document_lists_exactly_the_rows() -> None:
-    assert report.DOCUMENT.read_text() == report.document(topics()), "docs/parity.md is old; type: lab parity --write"
+    assert report.DOCUMENT.read_text() == report.document(topics()), "docs/parity.md is old; type: scripts/parity --write"
 
 
 def test_topics_are_chosen_by_name_or_subject() -> None:

@@ -35,7 +35,7 @@ def test_an_address_of_another_machine_is_refused(capsys: pytest.CaptureFixture[
 def test_verify_tells_a_whole_bundle_from_a_damaged_one(capsys: pytest.CaptureFixture[str], maker: Any) -> None:
     bundle = maker.make()
     assert run(["preload", "verify", str(bundle)]) == 0
-    assert "is whole: 2 files for embedded" in capsys.readouterr().out
+    assert "is complete: 2 files for embedded" in capsys.readouterr().out
     bundle.write_bytes(bundle.read_bytes()[:-3])
     assert run(["preload", "verify", str(bundle)]) == 1
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labs.config import ROOT, cache_dir
+from labs.config import ROOT
+from labs.paths import cache_dir
 from labs.setup.preload import front
 
 

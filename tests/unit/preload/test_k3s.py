@@ -13,8 +13,8 @@ from labs.clusters import images
 from labs.setup.preload import k3s, load
 from labs.setup.preload.k3s import K3sImages
 from labs.setup.preload.parts import missing
+from tests.support.release_site import Site, mirror, path_of
 from tests.unit.preload.conftest import Maker, calls
-from tests.unit.release_site import Site, mirror, path_of
 
 LIST = """\
 docker.io/rancher/klipper-helm:v0.9.17-build20260422

@@ -97,9 +97,13 @@ def test_a_member_that_is_not_what_was_packed_is_refused(maker: Any, cache: Path
 def test_members_and_list_must_be_the_same(maker: Any, cache: Path, progress: Any) -> None:
     manifest = maker.manifest()
     bundle = maker.make()
-    for members, words in ((manifest.members[:1], "which its list of contents has not"), (
-        (*manifest.members, Member("tools/k3d-1", 1, "0" * 64)), "the bundle lacks tools/k3d-1",
-    )):  # fmt: skip
+    for members, words in (
+        (manifest.members[:1], "which its list of contents has not"),
+        (
+            (*manifest.members, Member("tools/k3d-1", 1, "0" * 64)),
+            "the bundle lacks tools/k3d-1",
+        ),
+    ):
         wrong = front.pack(replace(manifest, members=members).rows(), [])
         bundle.write_bytes(wrong + archive_of(maker))
         with pytest.raises(BundleError, match=words):

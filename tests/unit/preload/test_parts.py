@@ -9,9 +9,9 @@ import pytest
 
 from labs import config
 from labs.clusters import images
+from labs.clusters.docker.backend import DockerBackend
+from labs.clusters.docker.tool import K3D, KIND, ClusterTool
 from labs.clusters.embedded import Embedded
-from labs.clusters.k3d import K3d
-from labs.clusters.kind import Kind, preloaded_node_image
 from labs.embedded import recipes
 from labs.errors import CommandFailed
 from labs.setup.preload import contents
@@ -71,8 +71,8 @@ def test_kind_is_told_the_tag_where_an_archive_lost_the_digest(monkeypatch: pyte
     (pinned,) = images.node_images("kind")
     tag = pinned.partition("@")[0]
     for has, flag in (({tag}, ["--image", tag]), ({tag, pinned}, []), (set(), [])):
-        monkeypatch.setattr("labs.clusters.docker.has_image", lambda name, has=has: name in has)
-        assert preloaded_node_image() == flag
+        monkeypatch.setattr("labs.clusters.docker.engine.has_image", lambda name, has=has: name in has)
+        assert images.preloaded_node_image("kind") == flag
 
 
 @pytest.fixture
@@ -85,19 +85,19 @@ def linkerd(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("backend", "engine"), [(Kind, {"kindest/node"}), (K3d, {"rancher/k3s", "ghcr.io/k3d-io/k3d-tools"})], ids=["kind", "k3d"]
+    ("tool", "engine"), [(KIND, {"kindest/node"}), (K3D, {"rancher/k3s", "ghcr.io/k3d-io/k3d-tools"})], ids=["kind", "k3d"]
 )
 def test_a_bundle_has_tools_what_the_engine_needs_and_every_pods_image(
-    backend: type[Kind | K3d], engine: set[str], linkerd: list[str]
+    tool: ClusterTool, engine: set[str], linkerd: list[str]
 ) -> None:
-    found = contents.parts(backend())
-    assert [part.asset.program for part in found if isinstance(part, Tool)] == [backend.name, "kubectl", "linkerd"]
+    found = contents.parts(DockerBackend(tool))
+    assert [part.asset.program for part in found if isinstance(part, Tool)] == [tool.name, "kubectl", "linkerd"]
     in_engine = {part.name.partition(":")[0] for part in found if isinstance(part, EngineImage)}
     assert in_engine == {*engine, "boring-ops-lab/lab"}
     (pods,) = (part for part in found if isinstance(part, NodeImages))
     assert {"busybox:1", *linkerd} <= set(pods.names()) and images.LAB_IMAGE not in pods.names()
     assert any(name.startswith("prom/prometheus:") for name in pods.names())
-    assert any(isinstance(part, K3sImages) for part in found) == (backend is K3d)
+    assert any(isinstance(part, K3sImages) for part in found) == (tool is K3D)
 
 
 def test_k3ds_helper_is_of_the_version_of_the_k3d_in_the_bundle() -> None:
@@ -109,7 +109,7 @@ def test_the_parts_are_known_before_the_command_that_tells_images_is_there(
 ) -> None:
     """``load`` on a machine with nothing: the bundle itself brings that command."""
     monkeypatch.setattr("labs.mesh.linkerd.candidates", lambda path: iter(()))
-    parts = contents.parts(K3d())
+    parts = contents.parts(DockerBackend(K3D))
     (pods,) = (part for part in parts if isinstance(part, NodeImages))
     assert missing([pods])[0].startswith("images of the pods: expected the command linkerd")
 

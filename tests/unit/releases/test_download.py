@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labs import config, download, errors, releases
-from tests.unit.release_site import Site, mirror, path_of
+from tests.support.release_site import Site, mirror, path_of
 
 CONTENT = bytes(range(256)) * 4000
 SUM = hashlib.sha256(CONTENT).hexdigest()

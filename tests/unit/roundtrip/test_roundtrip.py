@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -20,14 +19,10 @@ from labs.pods.__main__ import main
 from labs.pods.roundtrip.client import Ask, Way
 from labs.pods.roundtrip.server import END, Echo
 from labs.pods.roundtrip.watch import watch
+from tests.support.network import free_port
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[3]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +32,7 @@ def port() -> Iterator[int]:
     command = [sys.executable, "-m", "labs.pods", "roundtrip", "serve", f"--port={found}"]
     env = os.environ | {"BIND_ADDRESS": "127.0.0.1", "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=env) as process:
-        deadline = time.monotonic() + 20
-        while socket.socket().connect_ex(("127.0.0.1", found)) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        eventually(lambda: socket.socket().connect_ex(("127.0.0.1", found)) == 0, 20, every=0.05)
         yield found
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
@@ -90,8 +83,9 @@ def test_the_proxy_of_the_environment_is_taken_and_straight_goes_past_it(
         ("http://10.1.2.3:8/", None, False, Way("10.1.2.3", 8, b"GET / HTTP/1.1\r\nHost: 10.1.2.3:8\r\n\r\n")),
     ],
 )
-def test_the_way(url: str, proxy: str | None, loopback: bool, way: Way) -> None:
-    assert Way.to(url, proxy, on_loopback=loopback) == way
+def test_the_way(url: str, proxy: str | None, loopback: bool, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_NETWORK", "loopback" if loopback else "sandbox")
+    assert Way.to(url, proxy) == way
 
 
 @pytest.mark.parametrize("words", [["https://echo"], ["echo"]])
@@ -120,7 +114,7 @@ async def asked(turns: list[int | None], requests: int) -> Ask:
     Moody.turns = turns
     server = await asyncio.get_running_loop().create_server(Moody, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    asking = Ask(Way.to(f"http://127.0.0.1:{port}/", None, on_loopback=False))
+    asking = Ask(Way.to(f"http://127.0.0.1:{port}/", None))
     async with asyncio.timeout(20):
         await asking.at_rate(20, requests / 20)
     server.close()
@@ -136,7 +130,7 @@ def test_other_statuses_and_lost_connections_are_failures_and_the_rest_goes_on()
 async def watched(turns: list[int | None], seconds: float) -> list[dict[str, object]]:
     Moody.turns = turns
     server = await asyncio.get_running_loop().create_server(Moody, "127.0.0.1", 0)
-    way = Way.to(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", None, on_loopback=False)
+    way = Way.to(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", None)
     told: list[dict[str, object]] = []
     async with asyncio.timeout(20):
         await watch(way, 0.02, seconds, told.append)

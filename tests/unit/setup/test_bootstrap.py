@@ -19,7 +19,7 @@ from labs.config import ROOT
 
 STAND_IN = """#!/bin/sh
 [ "$1" = -V ] && echo "Python {version}" && exit 0
-[ "$1" = -c ] && exit {code}
+[ "$1" = -I ] && [ "$2" = -c ] && exit {code}
 printf '<%s>' "$@"
 """
 
@@ -41,6 +41,7 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "PYTHON", checkout / ".venv" / "bin" / "python")
     monkeypatch.setattr(module, "STAMP", checkout / ".venv" / ".boring-ops-lab")
     monkeypatch.setattr(module, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(module.pip_settings, "environment", lambda python: dict(os.environ))
     return module
 
 
@@ -69,7 +70,7 @@ def test_a_newer_python_behind_an_old_one_is_found(tmp_path: Path) -> None:
     stand_in(tmp_path / "python3", "3.9.2", 1)
     stand_in(tmp_path / "python3.12", "3.12.1", 0)
     result = launch(ROOT / "scripts" / "lab", "up", PATH=f"{tmp_path}:/usr/bin:/bin")
-    assert result.stdout == f"<{ROOT / 'scripts' / 'bootstrap.py'}><up>"
+    assert result.stdout == f"<-I><{ROOT / 'scripts' / 'bootstrap.py'}><up>"
 
 
 def test_any_directory_spaces_and_links(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_any_directory_spaces_and_links(tmp_path: Path) -> None:
     python = str(stand_in(tmp_path / "c d" / "python", "3.11.0", 0))
     for script in (scripts / "lab", link):
         result = launch(script, "check", "a b", "", LAB_PYTHON=python)
-        assert result.stdout == f"<{scripts}/bootstrap.py><check><a b><>"
+        assert result.stdout == f"<-I><{scripts}/bootstrap.py><check><a b><>"
 
 
 def test_fingerprint_follows_pins_and_commands_only(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +91,7 @@ def test_fingerprint_follows_pins_and_commands_only(bootstrap: ModuleType, monke
     pyproject.write_text(pyproject.read_text() + "\n[tool.other]\nx = 1\n")
     monkeypatch.setattr(sys, "version", "3.99")
     assert bootstrap.fingerprint() == before
-    pyproject.write_text(pyproject.read_text().replace('lab = "labs.cli:main"', 'lab2 = "labs.cli:main"'))
+    pyproject.write_text(pyproject.read_text().replace('lab = "labs.entry:main"', 'lab2 = "labs.entry:main"'))
     renamed = bootstrap.fingerprint()
     bootstrap.LOCK.write_text(bootstrap.LOCK.read_text() + "one-more==1.0\n")
     assert len({before, renamed, bootstrap.fingerprint()}) == 3
@@ -108,7 +109,7 @@ def test_current_only_when_stamped_and_whole(bootstrap: ModuleType) -> None:
 
 def test_progress_names_the_package(bootstrap: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     script = "import time; print('Collecting numpy==2.0', flush=True); time.sleep(0.3)"
-    bootstrap.run("installing", [sys.executable, "-c", script])
+    bootstrap.run("installing", [sys.executable, "-c", script], os.environ)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "lab: installing …"
     assert any(line.endswith(", numpy==2.0") for line in lines[1:])
@@ -116,13 +117,19 @@ def test_progress_names_the_package(bootstrap: ModuleType, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("said", "fix"), [("Could not connect", "check the network"), ("ensurepip is not available", "python3-venv")]
+    ("said", "fix"),
+    [
+        ("Could not connect", "check the network"),
+        ("ensurepip is not available", "python3-venv"),
+        ("OSError: [Errno 28] No space left on device", "free some room"),
+        ("THESE PACKAGES do not match the hashes", "another index or mirror"),
+    ],
 )
 def test_a_failed_step_shows_its_words_and_what_to_type(
     bootstrap: ModuleType, capsys: pytest.CaptureFixture[str], said: str, fix: str
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
-        bootstrap.run("installing", [sys.executable, "-c", f"import sys; print({said!r}); sys.exit(3)"])
+        bootstrap.run("installing", [sys.executable, "-c", f"import sys; print({said!r}); sys.exit(3)"], os.environ)
     assert stopped.value.code == 1
     shown = capsys.readouterr().err
     assert "installing: failed with exit code 3" in shown and said in shown
@@ -146,7 +153,7 @@ def test_somebody_elses_environment_is_not_cleared(
     bootstrap.VENV.symlink_to(theirs)
     steps: list[str] = []
 
-    def run(what: str, command: list[str]) -> None:
+    def run(what: str, command: list[str], environment: dict[str, str]) -> None:
         assert not bootstrap.VENV.is_symlink()
         bootstrap.VENV.mkdir(exist_ok=True)
         steps.append(what)
@@ -171,7 +178,7 @@ def test_packages_that_a_bundle_brought_are_installed_without_a_network(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     commands: list[list[str]] = []
-    monkeypatch.setattr(bootstrap, "run", lambda what, command: commands.append(command))
+    monkeypatch.setattr(bootstrap, "run", lambda what, command, environment: commands.append(command))
     monkeypatch.setattr(bootstrap, "fingerprint", lambda: "new")
     bootstrap.VENV.mkdir()
     bootstrap.make_environment()

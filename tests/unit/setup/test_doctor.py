@@ -10,8 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from labs import cli, config
+from labs import cli
+from labs.paths import Paths
 from labs.setup import doctor
+from labs.setup.findings import Finding
 
 WELL = doctor.Finding("Linux", True, "Linux x86_64", "use another machine")
 ILL = doctor.Finding("3 GiB of free memory", False, "1.0 GiB", "close a browser")
@@ -19,7 +21,7 @@ ILL = doctor.Finding("3 GiB of free memory", False, "1.0 GiB", "close a browser"
 
 @pytest.fixture
 def lab_is_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(config, "KUBECONFIG", tmp_path / "kubeconfig")
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
 
 
 def test_all_well_is_exit_code_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +83,7 @@ def test_another_system_is_told_what_works_there(monkeypatch: pytest.MonkeyPatch
     assert not doctor.system().ok and "Linux" in doctor.system().fix
 
 
-def limit_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: int, held: int) -> doctor.Finding:
+def limit_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, limit: int, held: int) -> Finding:
     path = tmp_path / "max_user_instances"
     path.write_text(f"{limit}\n")
     monkeypatch.setattr(doctor, "INOTIFY_LIMIT", path)
@@ -97,7 +99,7 @@ def test_too_few_inotify_instances(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_a_lab_that_is_up_holds_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab_is_down: None) -> None:
-    config.KUBECONFIG.touch()
+    Paths.current().kubeconfig.touch()
     assert limit_of(monkeypatch, tmp_path, 128, 100).ok
     assert not limit_of(monkeypatch, tmp_path, 128, 128).ok
 

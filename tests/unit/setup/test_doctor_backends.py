@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections import namedtuple
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +12,12 @@ from types import SimpleNamespace
 import pytest
 
 from labs import cli, config, errors, shell
-from labs.clusters import docker, programs
-from labs.clusters.docker import GIB, Engine
+from labs.clusters import programs
+from labs.clusters.docker import engine as docker
+from labs.clusters.docker.engine import GIB, Engine
+from labs.paths import Paths
 from labs.setup import doctor, doctor_docker, doctor_network, doctor_tools
+from labs.wire import isolated
 
 ENGINE = Engine("28.1.1", (1, 49), "amd64", "Docker Desktop", cpus=4, memory=8 * GIB, cgroup=2)
 
@@ -30,7 +35,7 @@ def test_a_machine_with_docker_is_looked_at_without_an_error(backend: str, capsy
     rows = json.loads(capsys.readouterr().out)
     names = [row["name"] for row in rows]
     assert rows[0] == {"name": "backend", "ok": True, "found": f"{backend} (you asked for it)", "fix": ""}
-    assert {"Docker engine", "cgroup version", "VPN", "proxy settings", "step"} <= set(names)
+    assert {"Docker engine", "cgroup version", "VPN", "proxy of the nodes", "step"} <= set(names)
     assert any(name.startswith(f"{backend} ") for name in names) and any(name.startswith("linkerd ") for name in names)
     assert all(row["ok"] or row["fix"] for row in rows), "no complaint without a cure"
 
@@ -117,30 +122,47 @@ def test_windows(monkeypatch: pytest.MonkeyPatch, release: str, root: str, ok: b
 # Networks
 
 
-def proxies(monkeypatch: pytest.MonkeyPatch, **values: str) -> doctor_network.Finding:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    return doctor_network.proxy()
+        monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_no_proxy_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert proxies(monkeypatch).ok
+@pytest.mark.usefixtures("no_proxies")
+def test_requests_to_this_machine_arrive() -> None:
+    assert doctor_network.loopback_is_direct() == doctor_network.Finding(
+        "requests to this machine", True, "arrive, and no proxy is set"
+    )
 
 
-def test_a_proxy_for_everything_would_get_the_clusters_own_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = proxies(monkeypatch, https_proxy="http://proxy.corp:3128", NO_PROXY="corp,localhost")
-    assert not found.ok and "NO_PROXY lacks 127.0.0.1, 10.10.0.0/16" in found.found
-    assert found.fix.startswith("export NO_PROXY=corp,localhost,127.0.0.1,10.10.0.0/16,")
-    cured = found.fix.partition("=")[2]
-    assert proxies(monkeypatch, https_proxy="http://proxy.corp:3128", NO_PROXY=cured).ok
+@pytest.mark.usefixtures("no_proxies")
+def test_a_request_that_goes_to_the_proxy_is_seen_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
+    found = doctor_network.loopback_is_direct()
+    assert not found.ok and found.found.startswith("those of Python do not arrive at http://127.0.0.1:")
+    assert found.fix.startswith("export NO_PROXY=localhost,127.0.0.1,127.0.0.0/8")
+    monkeypatch.setenv("no_proxy", found.fix.partition("=")[2].partition(";")[0])
+    assert doctor_network.loopback_is_direct().ok
 
 
-def test_a_proxy_on_localhost_is_not_there_inside_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = proxies(monkeypatch, HTTP_PROXY="http://127.0.0.1:8888", NO_PROXY="localhost")
-    assert not found.ok and "inside a node, localhost is the node" in found.found
+@pytest.mark.usefixtures("no_proxies")
+def test_the_verb_itself_finds_it_well_whatever_no_proxy_lacks() -> None:
+    variables = os.environ | {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "corp"}
+    command = isolated.command("labs.cli", "doctor", "--backend", "embedded", "--json")
+    said = subprocess.run(command, env=variables, capture_output=True, text=True, check=False).stdout
+    found = {row["name"]: row for row in json.loads(said)}["requests to this machine"]
+    assert found["ok"] and "http_proxy" in found["found"].lower()
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize(
+    ("value", "ok"), [("http://127.0.0.1:8888", False), ("http://localhost:3128", False), ("http://p:1", True)]
+)
+def test_a_proxy_on_localhost_is_not_there_inside_a_node(monkeypatch: pytest.MonkeyPatch, value: str, ok: bool) -> None:
+    monkeypatch.setenv("HTTP_PROXY", value)
+    found = doctor_network.nodes_proxy()
+    assert found.ok == ok and (ok or "inside a node, localhost is the node" in found.found)
 
 
 ROUTES = """Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
@@ -205,15 +227,15 @@ def test_another_linkerd_is_not_the_pinned_one(monkeypatch: pytest.MonkeyPatch) 
 def test_the_labs_own_ports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import socket
 
-    monkeypatch.setattr(config, "KUBECONFIG", tmp_path / "kubeconfig")
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         monkeypatch.setattr(doctor.plan, "listeners", lambda: [("127.0.0.1", port, "a test")])
         found = doctor.addresses()
         assert not found.ok and "to be free for a test" in found.found and found.fix
-        config.KUBECONFIG.touch()
+        Paths.current().kubeconfig.touch()
         assert doctor.addresses().ok
-    config.KUBECONFIG.unlink()
+    Paths.current().kubeconfig.unlink()
     assert doctor.addresses().ok
 
 

@@ -12,11 +12,11 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from labs import config, errors
-from labs.clusters import docker, images
+from labs.clusters import images
 from labs.setup import image, image_lock
 
-NOT_IN_THE_IMAGE = ("labs/pods/mesh_standin/*", "labs/wire/deviceplugin/__main__.py")
-"""What .dockerignore leaves out, and a generator that a developer runs."""
+NOT_IN_THE_IMAGE = ("labs/pods/mesh_standin/*", "labs/wire/stubs.py", "labs/wire/*/__main__.py")
+"""What .dockerignore leaves out, and generators that a developer runs."""
 
 
 def programs() -> list[Path]:
@@ -69,9 +69,17 @@ def test_a_build_for_this_engine_and_one_for_a_registry(monkeypatch: pytest.Monk
     tail = ["--file", str(config.CLUSTERS / "image" / "Dockerfile"), str(config.ROOT)]
     assert images.build_command() == ["build", "--tag", "boring-ops-lab/lab:dev", *tail]
     assert images.build_command("mirror.example/python", "registry.example/") == [
-        "buildx", "build", "--platform", "linux/amd64,linux/arm64", "--push", "--tag", "registry.example/boring-ops-lab/lab:dev",
-        "--build-arg", "BASE=mirror.example/python", *tail,
-    ]  # fmt: skip
+        "buildx",
+        "build",
+        "--platform",
+        "linux/amd64,linux/arm64",
+        "--push",
+        "--tag",
+        "registry.example/boring-ops-lab/lab:dev",
+        "--build-arg",
+        "BASE=mirror.example/python",
+        *tail,
+    ]
     monkeypatch.setenv("PIP_INDEX_URL", "https://packages.example/simple")
     assert images.build_command()[3:5] == ["--build-arg", "PIP_INDEX_URL"]
 
@@ -80,7 +88,7 @@ def test_a_failed_build_shows_what_docker_said(monkeypatch: pytest.MonkeyPatch) 
     def refuse(*words: str, timeout: float) -> str:
         raise errors.CommandFailed(["docker", *words], 1, "python:3.13-slim: no such host")
 
-    monkeypatch.setattr(docker, "docker", refuse)
+    monkeypatch.setattr(images, "docker", refuse)
     with pytest.raises(errors.BuildError, match="no such host") as caught:
         images.build()
     assert "--base-image" in caught.value.fix
@@ -98,14 +106,14 @@ def test_a_failed_push_says_what_it_takes(monkeypatch: pytest.MonkeyPatch, said:
     def refuse(*words: str, timeout: float) -> str:
         raise errors.CommandFailed(["docker", *words], 1, said)
 
-    monkeypatch.setattr(docker, "docker", refuse)
+    monkeypatch.setattr(images, "docker", refuse)
     with pytest.raises(errors.BuildError, match=said[:20]) as caught:
         images.build(push="registry.example/team")
     assert fix in caught.value.fix
 
 
 def test_pushed_or_loaded_but_not_both_and_only_where_nodes_take_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labs.clusters.backends.CHOICE", Path("/nowhere"))
+    monkeypatch.setenv("LAB_STATE", "/nowhere")
     with pytest.raises(errors.UsageError, match="not both"):
         image.build(None, "registry.example", load=True)
     with pytest.raises(errors.UsageError, match="embedded takes no images"):

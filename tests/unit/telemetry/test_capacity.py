@@ -12,7 +12,8 @@ import pytest
 from labs.errors import UsageError
 from labs.pods.loadgen import arrivals
 from labs.telemetry.capacity import WAITING, WINDOW, draw, given, measure
-from labs.telemetry.load import LoadPlan, LoadResult
+from labs.telemetry.load_plan import LoadPlan
+from labs.telemetry.load_result import LoadResult
 
 TOKENS, SECONDS = 64, 20.0
 LIMIT = 440.0

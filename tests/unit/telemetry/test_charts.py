@@ -56,7 +56,7 @@ def test_many_series_are_counted_not_crowded() -> None:
 
 
 def test_bars_say_their_numbers() -> None:
-    chart = bars(pd.Series({"etcd": 52.0}), title="Memory", unit="MiB")
+    chart = bars(pd.Series({"etcd": 52.0}), title="SavedState", unit="MiB")
     assert "etcd 52" in chart.alt and chart.png.startswith(b"\x89PNG")
 
 

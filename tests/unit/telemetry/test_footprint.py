@@ -1,4 +1,4 @@
-"""Memory by component: real processes, those that are gone, and none at all."""
+"""SavedState by component: real processes, those that are gone, and none at all."""
 
 from __future__ import annotations
 

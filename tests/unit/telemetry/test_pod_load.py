@@ -1,17 +1,24 @@
-"""Load from a pod that runs already: what is executed there, and what becomes of it."""
+"""A load inside a running pod: what is executed there, and what it reports while it runs and afterwards."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from labs import shell
 from labs.clusters.base import Cluster
-from labs.errors import CommandFailed, UsageError
-from labs.telemetry.load import LoadPlan
+from labs.errors import CommandFailed, TimedOut, UsageError
+from labs.telemetry.load_plan import LoadPlan
 from labs.telemetry.pod_load import PodLoad
+from labs.waiting import wait_until
 
 PLAN = LoadPlan("http://answers:8080", rps=1, seconds=2)
+START = '{"kind": "start"}'
+SUMMARY = json.dumps({"kind": "summary", "achieved_rps": 0.9})
 
 
 def line(id: int, latency: float) -> str:
@@ -19,46 +26,79 @@ def line(id: int, latency: float) -> str:
     return json.dumps(record)
 
 
-class PodThatAnswers(Cluster):
-    """kubectl exec that prints a load of two requests, or fails."""
+class PodWithProgram(Cluster):
+    """Instead of kubectl exec, runs a Python program here: ``lines``, then (if told) a wait for ``until``, then ``exit_code``."""
 
-    def __init__(self, fails: bool = False) -> None:
+    def __init__(self, *lines: str, until: Path | None = None, then: str = "", exit_code: int = 0) -> None:
         super().__init__("app")
-        self.fails = fails
+        waiting = f"while not os.path.exists({str(until)!r}): time.sleep(0.01)" if until else ""
+        self.code = "\n".join(
+            [
+                "import os, sys, time",
+                f"print({chr(10).join(lines)!r}, flush=True)",
+                waiting,
+                f"print({then!r}, flush=True)",
+                f"sys.exit({exit_code})",
+            ]
+        )
         self.asked: list[tuple[str, ...]] = []
 
-    def kubectl(self, *args: str, input: str | None = None, timeout: float = 60) -> str:
-        self.asked.append(args)
-        if self.fails:
-            raise CommandFailed(["kubectl"], 1, "no such deployment")
-        return "\n".join([line(0, 0.1), line(1, 0.2), json.dumps({"kind": "summary", "achieved_rps": 0.9})])
+    def start_program(self, workload: str, *words: str, on_line: Callable[[str], None]) -> shell.Background:
+        self.asked.append((workload, *words))
+        return shell.Background([sys.executable, "-c", self.code], on_line)
 
 
-def test_it_is_executed_in_that_pod_and_has_the_same_records() -> None:
-    pod = PodThatAnswers()
+def test_it_runs_in_that_pod_and_returns_the_records() -> None:
+    pod = PodWithProgram(START, line(0, 0.1), line(1, 0.2), SUMMARY)
     with PodLoad(pod, PLAN, lambda: (), "resilience/caller") as load:
         assert "resilience/caller" in repr(load)
-    assert list(load.result().records["latency"]) == [0.1, 0.2]
-    (asked,) = pod.asked
-    assert asked[:5] == ("exec", "--namespace", "resilience", "deploy/caller", "--")
-    assert asked[5:] == ("python", "-m", "labs.pods", *PLAN.arguments())
+    assert list(load.result().records["latency"]) == [0.1, 0.2] and load.result().totals["achieved_rps"] == 0.9
+    assert pod.asked == [("resilience/caller", *PLAN.arguments())]
 
 
-def test_one_that_cannot_be_executed_says_so_and_an_error_in_the_block_is_not_hidden() -> None:
+def test_it_reports_while_it_runs_and_everything_once_it_has_ended(tmp_path: Path) -> None:
+    go_on = tmp_path / "go on"
+    pod = PodWithProgram(START, line(0, 0.1), line(1, 0.2), until=go_on, then=line(2, 0.3))
+    with PodLoad(pod, PLAN, lambda: (), "resilience/caller") as load:
+        load.wait_until_running()
+        assert wait_until(lambda: len(load.so_far().records) == 2, 10)
+        assert list(load.so_far(since=1764000000.5).records["latency"]) == [0.2]
+        go_on.touch()
+    assert list(load.so_far().records["latency"]) == [0.1, 0.2, 0.3]
+
+
+def test_stopping_ends_the_program_and_may_be_repeated(tmp_path: Path) -> None:
+    load = PodLoad(PodWithProgram(START, until=tmp_path / "never"), PLAN, lambda: (), "resilience/caller")
+    load.wait_until_running()
+    load.stop()
+    assert not load._program.is_running
+    load.stop()
+
+
+def test_a_failure_is_reported_and_an_error_in_the_block_is_not_hidden(tmp_path: Path) -> None:
+    failing = PodWithProgram("no such deployment", exit_code=1)
     with pytest.raises(CommandFailed, match="no such deployment"):
-        PodLoad(PodThatAnswers(fails=True), PLAN, lambda: (), "resilience/nobody").result()
-    with pytest.raises(ZeroDivisionError), PodLoad(PodThatAnswers(), PLAN, lambda: (), "resilience/caller"):
+        PodLoad(failing, PLAN, lambda: (), "resilience/nobody").result()
+    with pytest.raises(CommandFailed, match="no such deployment"):
+        PodLoad(failing, PLAN, lambda: (), "resilience/nobody").wait_until_running()
+    endless = PodLoad(PodWithProgram(START, until=tmp_path / "never"), PLAN, lambda: (), "resilience/caller")
+    with pytest.raises(ZeroDivisionError), endless:
         raise ZeroDivisionError
+    assert not endless._program.is_running
+
+
+def test_a_generator_that_does_not_start_is_reported(tmp_path: Path) -> None:
+    load = PodLoad(PodWithProgram("a warning", until=tmp_path / "never"), PLAN, lambda: (), "resilience/caller")
+    with pytest.raises(TimedOut, match=r"not running after 0\.1 s"):
+        load.wait_until_running(timeout=0.1)
+    load.stop()
 
 
 @pytest.mark.parametrize("inside", ["caller", "/caller", "resilience/", "a/b/c"])
-def test_a_place_that_is_none_is_refused_and_nothing_is_run(inside: str) -> None:
-    pod = PodThatAnswers()
+def test_an_invalid_place_is_refused_and_nothing_runs(inside: str) -> None:
+    pod = PodWithProgram(START)
     with pytest.raises(UsageError, match="as NAMESPACE/DEPLOYMENT"):
         PodLoad(pod, PLAN, lambda: (), inside)
+    with pytest.raises(UsageError, match="rps above 0"):
+        PodLoad(pod, LoadPlan("chat", rps=0, seconds=1), lambda: (), "resilience/caller")
     assert not pod.asked
-
-
-def test_what_it_has_so_far_is_not_known() -> None:
-    with pytest.raises(UsageError, match="when it has ended"):
-        PodLoad(PodThatAnswers(), PLAN, lambda: (), "resilience/caller").so_far()

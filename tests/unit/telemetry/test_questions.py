@@ -93,8 +93,8 @@ def test_dashboards_are_whole_and_their_recorded_series_exist() -> None:
         if ":" in name and not name.startswith(("vllm:", "sum", "max", "histogram", "count")):
             assert name in recorded, target
     listed = yaml.safe_load((dashboards.FOLDER / "kustomization.yaml").read_text())["configMapGenerator"][0]["files"]
-    assert set(listed) == set(dashboards.CLUSTERS)
-    for name in dashboards.CLUSTERS:
+    assert set(listed) == set(dashboards.ROLES)
+    for name in dashboards.ROLES:
         board = json.loads((dashboards.FOLDER / name).read_text())
         assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
         assert all(panel["datasource"]["uid"] == "${datasource}" for panel in board["panels"])

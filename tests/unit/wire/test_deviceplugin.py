@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 
 from labs.wire.deviceplugin import deviceplugin_pb2, podresources_pb2
-from labs.wire.deviceplugin.__main__ import HERE, ROOT, generate
+from labs.wire.stubs import ROOT, generate
 
 
-def test_generated_modules_are_current(tmp_path: Path) -> None:
-    generate(tmp_path)
+@pytest.mark.parametrize("package", ["deviceplugin", "health"])
+def test_generated_modules_are_current(tmp_path: Path, package: str) -> None:
+    folder = ROOT / "labs" / "wire" / package
+    generate(folder, tmp_path)
     fresh = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*_pb2*"))
-    assert len(fresh) == 6
+    assert len(fresh) == 3 * len(list(folder.glob("*.proto"))) > 0
     for path in fresh:
-        assert (ROOT / path).read_text() == (tmp_path / path).read_text(), f"{path}: run python -m labs.wire.deviceplugin"
-    assert sorted(path.relative_to(ROOT) for path in HERE.glob("*_pb2*.py*")) == fresh
+        assert (ROOT / path).read_text() == (tmp_path / path).read_text(), f"{path}: run python -m labs.wire.{package}"
+    assert sorted(path.relative_to(ROOT) for path in folder.glob("*_pb2*.py*")) == fresh
 
 
 @pytest.mark.parametrize(

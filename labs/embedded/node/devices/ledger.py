@@ -59,10 +59,16 @@ class Ledger:
 
     def _save(self) -> None:
         rows = [
-            {"pod": uid, "container": container, "resource": held.resource, "devices": list(held.device_ids),
-             "env": dict(held.env), "mounts": [list(mount) for mount in held.mounts]}
+            {
+                "pod": uid,
+                "container": container,
+                "resource": held.resource,
+                "devices": list(held.device_ids),
+                "env": dict(held.env),
+                "mounts": [list(mount) for mount in held.mounts],
+            }
             for (uid, container, _), held in self._held.items()
-        ]  # fmt: skip
+        ]
         replace_text(self._path, json.dumps({"resources": sorted(self.resources), "allocations": rows}, indent=1))
 
     def _load(self) -> None:

@@ -59,11 +59,13 @@ class Devices:
     def manages(self, resource: str) -> bool:
         return resource in self._resources
 
-    async def allocate(self, pod: PodRecord, container: str, resource: str, count: int) -> Allocation:
+    async def allocate(
+        self, pod: PodRecord, container: str, resource: str, count: int, reusable: Sequence[str] = ()
+    ) -> Allocation:
         """See ``model.DeviceManager``."""
         async with self._admission:
             try:
-                return await self._allocate(pod.uid, container, resource, count)
+                return await self._allocate(pod.uid, container, resource, count, reusable)
             except PluginError as error:
                 raise DeviceError(str(error)) from error
 
@@ -150,7 +152,7 @@ class Devices:
                 resource.plugins.remove(plugin)
             self._changed()
 
-    async def _allocate(self, pod_uid: str, container: str, name: str, count: int) -> Allocation:
+    async def _allocate(self, pod_uid: str, container: str, name: str, count: int, reusable: Sequence[str]) -> Allocation:
         held = self.ledger.get(pod_uid, container, name)
         if held and len(held.device_ids) != count:
             changed = f"from {len(held.device_ids)} to {count}"
@@ -161,15 +163,19 @@ class Devices:
         if not resource.offered:
             raise DeviceError(f"no healthy devices present; cannot allocate unhealthy devices {name}")
         if held is None:
-            chosen = await self._choose(resource, name, count)
+            chosen = await self._choose(resource, name, count, reusable)
             held = await resource.plugin.allocate(chosen)
             self.ledger.put(pod_uid, container, held)
         elif not resource.offered.issuperset(held.device_ids):
             raise DeviceError(f"previously allocated devices are no longer healthy; cannot allocate unhealthy devices {name}")
         return held
 
-    async def _choose(self, resource: Resource, name: str, count: int) -> list[str]:
-        """Which ``count`` devices to give: the plugin's preference first, then in order of their ids."""
+    async def _choose(self, resource: Resource, name: str, count: int, reusable: Sequence[str]) -> list[str]:
+        """Which ``count`` devices to give: reusable ones, then the plugin's preference, then in order of their ids."""
+        again = sorted(resource.offered.intersection(reusable))[:count]
+        return again + await self._choose_free(resource, name, count - len(again)) if len(again) < count else again
+
+    async def _choose_free(self, resource: Resource, name: str, count: int) -> list[str]:
         free = resource.offered - self.ledger.in_use(name)
         if len(free) < count:
             found = f"Requested: {count}, Available: {len(free)}"

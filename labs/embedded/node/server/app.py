@@ -8,7 +8,8 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from labs.embedded.node.model import KUBELET_PORT, DeviceManager, Node, PodManager
+from labs.embedded import plan
+from labs.embedded.node.model import DeviceManager, Node, PodManager
 from labs.embedded.node.server import container_logs, execute, pods, statistics, unsupported
 from labs.embedded.node.server.context import DEVICES, NODE, PODS
 
@@ -30,7 +31,7 @@ class KubeletServer:
 
     async def __aenter__(self) -> KubeletServer:
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._address, KUBELET_PORT, ssl_context=self._context).start()
+        await web.TCPSite(self._runner, self._address, plan.KUBELET_PORT, ssl_context=self._context).start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

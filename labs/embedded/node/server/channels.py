@@ -8,8 +8,10 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
-"""Version 5 is version 4 with a way to close one channel, without which a program cannot see the end of its input."""
+FIRST_PROTOCOL = "channel.k8s.io"
+PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io", FIRST_PROTOCOL)
+"""Version 5 is version 4 with a way to close one channel, without which a program cannot see the end of its input. The first
+version says how a program ended in plain words, and nothing when it succeeded."""
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 
 
@@ -53,7 +55,10 @@ class Channels:
 
     async def finish(self, status: dict[str, Any]) -> None:
         """Say how it ended, after all output, and close."""
-        await self.send(STATUS, json.dumps(status).encode())
+        if self._socket.ws_protocol not in (None, FIRST_PROTOCOL):
+            await self.send(STATUS, json.dumps(status).encode())
+        elif status["status"] != "Success":
+            await self.send(STATUS, status["message"].encode())
         await self._socket.close()
 
     async def messages(self) -> AsyncIterator[tuple[int, bytes]]:

@@ -8,9 +8,9 @@ from labs.errors import LabError
 from labs.mesh.linkerd_cli import resources
 from labs.mesh.linkerd_cli.cluster import Target, find, items
 from labs.mesh.linkerd_cli.tables import table
+from labs.wire import linkerd
 from labs.wire.kube_api import KubeApi, Object
 
-POLICY = "policy.linkerd.io"
 HEADER = ["ROUTE", "SERVER", "AUTHORIZATION_POLICY", "SERVER_AUTHORIZATION"]
 
 
@@ -31,11 +31,11 @@ async def applying(api: KubeApi, asked: resources.Resource, namespace: str) -> l
     if owner is None:
         raise LabError(f'{asked.kind.name} "{asked.name}" not found in the namespace {namespace}')
     meta = owner["metadata"] if asked.kind.name == "pod" else owner["spec"]["template"]["metadata"]
-    servers = await items(api, f"{POLICY}/v1beta3/servers", namespace)
+    servers = await items(api, f"{linkerd.POLICY}/v1beta3/servers", namespace)
     names = {item["metadata"]["name"] for item in servers if _selects(item, meta.get("labels") or {})}
     routes = await _routes(api, namespace, names)
     rows = []
-    for policy in await items(api, f"{POLICY}/v1alpha1/authorizationpolicies", namespace):
+    for policy in await items(api, f"{linkerd.POLICY}/v1alpha1/authorizationpolicies", namespace):
         reference, name = policy["spec"]["targetRef"], policy["metadata"]["name"]
         if reference["kind"] == "Server" and reference["name"] in names:
             rows.append(["*", reference["name"], name, ""])
@@ -53,8 +53,8 @@ def _selects(server: Object, labels: dict[str, str]) -> bool:
 
 async def _routes(api: KubeApi, namespace: str, servers: set[str]) -> dict[str, str]:
     """HTTPRoutes attached to one of the servers: route to server."""
-    found = await items(api, f"{POLICY}/v1beta3/httproutes", namespace)
-    found += await items(api, "gateway.networking.k8s.io/v1/httproutes", namespace)
+    found = await items(api, f"{linkerd.POLICY}/v1beta3/httproutes", namespace)
+    found += await items(api, linkerd.HTTP_ROUTES, namespace)
     return {
         route["metadata"]["name"]: parent["name"]
         for route in found

@@ -12,6 +12,7 @@ import click
 from labs.errors import LabError
 from labs.mesh.linkerd_cli.checking import Category, Report, run_categories
 from labs.mesh.linkerd_cli.cluster import Target, items
+from labs.wire import linkerd
 from labs.wire.kube_api import KubeApi
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
@@ -84,8 +85,8 @@ async def categories(api: KubeApi, name: str, namespace: str | None) -> Sequence
     if name == "data-plane":
         return [catalogue.data_plane(namespace)]
     if name == "extensions":
-        found = await items(api, "namespaces", labelSelector="linkerd.io/extension")
-        there = {item["metadata"]["labels"]["linkerd.io/extension"] for item in found}
+        found = await items(api, "namespaces", labelSelector=linkerd.EXTENSION)
+        there = {item["metadata"]["labels"][linkerd.EXTENSION] for item in found}
         known = [category for extension, category in catalogue.EXTENSIONS.items() if extension in there]
         return [*([catalogue.EXTENSION_NAMESPACES] if known else []), *known]
     return [catalogue.EXTENSIONS[name.removeprefix("linkerd-")]]

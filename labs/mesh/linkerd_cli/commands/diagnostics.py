@@ -11,8 +11,7 @@ from labs.mesh.linkerd_cli.cluster import Target, items
 from labs.mesh.linkerd_cli.commands.identity import meshed_pods
 from labs.mesh.linkerd_cli.links import scrape
 from labs.wire.kube_api import KubeApi
-
-ADMIN_PORT = 4191
+from labs.wire.linkerd import ADMIN_PORT
 
 
 @click.group(cls=StandinGroup)

@@ -10,12 +10,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtensionOID
 
+from labs.embedded import plan
 from labs.errors import LabError
 from labs.mesh.certificates import common_name
 from labs.mesh.linkerd_cli import resources
 from labs.mesh.linkerd_cli.checks_control_plane import proxy_status
 from labs.mesh.linkerd_cli.cluster import Target, find, items
-from labs.wire.addresses import wire
 from labs.wire.kube_api import KubeApi, Object
 
 TIMEOUT = 5.0
@@ -71,7 +71,7 @@ async def certificate_of(api: KubeApi, pod: Object) -> x509.Certificate:
     context = ssl.create_default_context(cadata=roots["data"]["ca-bundle.crt"])
     # The name is what is asked for here, so it cannot be known beforehand.
     context.check_hostname = False
-    address, problem = wire(pod["status"]["podIP"]), "it declares no port"
+    address, problem = plan.network().dial(pod["status"]["podIP"]), "it declares no port"
     for port in mesh_ports(pod):
         try:
             async with asyncio.timeout(TIMEOUT):

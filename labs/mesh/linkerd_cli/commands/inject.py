@@ -8,8 +8,8 @@ import click
 import yaml
 
 from labs.mesh.linkerd_cli.manifests import Manifest, to_yaml
+from labs.wire import linkerd
 
-ANNOTATION = "linkerd.io/inject"
 TEMPLATES = {
     "Pod": ("metadata",),
     "Namespace": ("metadata",),
@@ -62,7 +62,7 @@ def annotate(manifest: Manifest, value: str | None) -> bool:
     annotations = metadata.setdefault("annotations", {}) or {}
     metadata["annotations"] = annotations
     if value is None:
-        annotations.pop(ANNOTATION, None)
+        annotations.pop(linkerd.INJECT, None)
     else:
-        annotations[ANNOTATION] = value
+        annotations[linkerd.INJECT] = value
     return True

@@ -14,9 +14,9 @@ from labs.mesh import certificates
 from labs.mesh.linkerd_cli import manifests
 from labs.mesh.linkerd_cli.cluster import Target, find, items
 from labs.mesh.linkerd_cli.manifests import Manifest
+from labs.wire import linkerd
 from labs.wire.kube_api import KubeApi
 
-FIRST_CRD = "servers.policy.linkerd.io"
 GATEWAY_API_CRD = "httproutes.gateway.networking.k8s.io"
 CRD_KIND = "apiextensions.k8s.io/v1/customresourcedefinitions"
 CLUSTER_KINDS = {
@@ -30,8 +30,6 @@ CLUSTER_KINDS = {
     "namespaces": ("v1", "Namespace"),
 }
 """What lives outside namespaces, in the order in which it may go."""
-CONTROL_PLANE_LABEL = "linkerd.io/control-plane-ns"
-EXTENSION_LABEL = "linkerd.io/extension"
 Identity = tuple[str, str, str]
 """Trust anchors, issuer certificate, issuer key: PEM."""
 
@@ -105,7 +103,7 @@ async def refuse_without_gateway_api(api: KubeApi) -> None:
 
 async def refuse_if_not_ready(api: KubeApi, has_identity: bool) -> None:
     """Raise LabError if CRDs are missing, or if a second install would silently replace the trust anchor."""
-    if await find(api, CRD_KIND, None, FIRST_CRD) is None:
+    if await find(api, CRD_KIND, None, linkerd.SERVERS_CRD) is None:
         raise LabError("Linkerd CRDs must be installed first", fix="linkerd install --crds | kubectl apply -f -")
     if not has_identity and await find(api, "configmaps", "linkerd", "linkerd-config"):
         raise LabError(
@@ -124,15 +122,15 @@ def uninstall(target: Target, force: bool) -> int:
         click.echo("\n\t* ".join([sentence, *names]), err=True)
     if hindrances:
         return 1
-    click.echo(manifests.to_yaml(target.run(lambda api: removable(api, CONTROL_PLANE_LABEL))), nl=False)
+    click.echo(manifests.to_yaml(target.run(lambda api: removable(api, linkerd.CONTROL_PLANE_NS))), nl=False)
     return 0
 
 
 async def in_the_way(api: KubeApi) -> list[tuple[str, list[str]]]:
     """What must go before the control plane does, each with Linkerd's words: extensions, and pods that carry a proxy."""
-    namespaces = await items(api, "namespaces", labelSelector=EXTENSION_LABEL)
-    extensions = {item["metadata"]["name"]: item["metadata"]["labels"][EXTENSION_LABEL] for item in namespaces}
-    pods = [item["metadata"] for item in await items(api, "pods", labelSelector=CONTROL_PLANE_LABEL)]
+    namespaces = await items(api, "namespaces", labelSelector=linkerd.EXTENSION)
+    extensions = {item["metadata"]["name"]: item["metadata"]["labels"][linkerd.EXTENSION] for item in namespaces}
+    pods = [item["metadata"] for item in await items(api, "pods", labelSelector=linkerd.CONTROL_PLANE_NS)]
     injected = [pod["name"] for pod in pods if pod["namespace"] != "linkerd" and pod["namespace"] not in extensions]
     found = [
         ("Please uninstall the following extensions before uninstalling the control-plane:", sorted(extensions.values())),

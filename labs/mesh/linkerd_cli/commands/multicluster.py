@@ -7,12 +7,13 @@ import click
 from labs.errors import LabError
 from labs.mesh.linkerd_cli import links, manifests
 from labs.mesh.linkerd_cli.app import StandinGroup
-from labs.mesh.linkerd_cli.checks_multicluster import CLUSTER_NAME, MIRRORED
+from labs.mesh.linkerd_cli.checks_multicluster import MIRRORED
 from labs.mesh.linkerd_cli.cluster import Target, find, items
 from labs.mesh.linkerd_cli.commands.check import check_options, run_checks
-from labs.mesh.linkerd_cli.commands.install import EXTENSION_LABEL, removable
+from labs.mesh.linkerd_cli.commands.install import removable
 from labs.mesh.linkerd_cli.manifests import Manifest
 from labs.mesh.linkerd_cli.tables import to_json
+from labs.wire import linkerd
 from labs.wire.kube_api import KubeApi, Object
 
 UNLINK_IS_FOR = (
@@ -77,8 +78,8 @@ def unlink(target: Target, cluster_name: str) -> None:
     click.echo(f'Command "unlink" is deprecated, {UNLINK_IS_FOR}', err=True)
 
     async def known(api: KubeApi) -> tuple[list[str], list[Object]]:
-        found = await items(api, links.LINKS, links.NAMESPACE)
-        mirrors = await items(api, "services", labelSelector=f"{MIRRORED},{CLUSTER_NAME}={cluster_name}")
+        found = await items(api, linkerd.LINKS, links.NAMESPACE)
+        mirrors = await items(api, "services", labelSelector=f"{MIRRORED},{linkerd.MIRROR_CLUSTER}={cluster_name}")
         return [item["metadata"]["name"] for item in found], mirrors
 
     names, mirrors = target.run(known)
@@ -94,7 +95,7 @@ def removed_with(cluster: str, mirrors: list[Object]) -> list[Manifest]:
     name = f"cluster-credentials-{cluster}"
     return [
         {
-            "apiVersion": "multicluster.linkerd.io/v1alpha3",
+            "apiVersion": linkerd.LINK_VERSION,
             "kind": "Link",
             "metadata": {"name": cluster, "namespace": links.NAMESPACE},
         },
@@ -134,10 +135,10 @@ def uninstall(target: Target) -> None:
     """Print what `kubectl delete -f -` should remove; refuses while links remain."""
 
     async def work(api: KubeApi) -> list[Manifest]:
-        found = await items(api, links.LINKS, links.NAMESPACE)
+        found = await items(api, linkerd.LINKS, links.NAMESPACE)
         if names := [item["spec"]["targetClusterName"] for item in found]:
             raise LabError("\n  * ".join(["Please unlink the following clusters before uninstalling multicluster:", *names]))
-        return await removable(api, f"{EXTENSION_LABEL}=multicluster")
+        return await removable(api, f"{linkerd.EXTENSION}=multicluster")
 
     click.echo(manifests.to_yaml(target.run(work)), nl=False)
 

@@ -9,9 +9,10 @@ from labs.mesh.linkerd_cli import manifests, resources, stat
 from labs.mesh.linkerd_cli.app import StandinGroup
 from labs.mesh.linkerd_cli.cluster import Target
 from labs.mesh.linkerd_cli.commands.check import Duration, check_options, run_checks
-from labs.mesh.linkerd_cli.commands.install import EXTENSION_LABEL, removable
+from labs.mesh.linkerd_cli.commands.install import removable
 from labs.mesh.linkerd_cli.metrics_api import Prometheus
 from labs.mesh.linkerd_cli.tables import to_json
+from labs.wire import linkerd
 from labs.wire.kube_api import KubeApi
 
 NO_TRAFFIC = "No traffic found."
@@ -37,14 +38,14 @@ def install(assignments: tuple[str, ...], ignore_cluster: bool) -> None:
 @click.pass_obj
 def uninstall(target: Target) -> None:
     """Print what `kubectl delete -f -` should remove."""
-    click.echo(manifests.to_yaml(target.run(lambda api: removable(api, f"{EXTENSION_LABEL}=viz"))), nl=False)
+    click.echo(manifests.to_yaml(target.run(lambda api: removable(api, f"{linkerd.EXTENSION}=viz"))), nl=False)
 
 
 @viz.command()
 @check_options
 @click.pass_obj
 def check(target: Target, output: str, wait: float) -> int:
-    """Check that statistics can be had."""
+    """Check that statistics are available."""
     return run_checks(target, ["linkerd-viz"], output, wait)
 
 

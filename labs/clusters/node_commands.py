@@ -1,0 +1,86 @@
+"""``lab node list|add|remove``: the nodes of the clusters, and workers that come and go while the lab runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from labs import errors
+from labs.clusters import backends
+from labs.clusters.base import Backend
+from labs.clusters.console import ConsoleProgress
+from labs.clusters.nodes import NodeRequest, require_supported
+from labs.steps import Action, Progress, run_steps
+from labs.topology import GpuSpec
+
+cluster_option = click.option("--cluster", metavar="NAME", required=True, help="The cluster of the node.")
+
+
+@click.group()
+def node() -> None:
+    """The nodes of the clusters: list them, add a worker, remove it."""
+
+
+@node.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_(as_json: bool) -> None:
+    """Show every node of every cluster."""
+    backend = backends.current()
+    rows = [(cluster, found.name, found.control_plane) for cluster in backend.clusters() for found in backend.nodes.list(cluster)]
+    if as_json:
+        click.echo(json.dumps([{"cluster": cluster, "name": name, "control_plane": plane} for cluster, name, plane in rows]))
+        return
+    table = Table("cluster", "node", "role", box=None)
+    for cluster, name, plane in rows:
+        table.add_row(cluster, name, "control plane" if plane else "worker")
+    Console().print(table)
+
+
+@node.command()
+@click.argument("name", required=False)
+@cluster_option
+@click.option("--gpus", type=click.IntRange(1, 16), help="Simulated GPUs of the node.")
+@click.option("--product", default="NVIDIA-A100-SXM4-80GB", show_default=True, help="What the GPUs are.")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label of the node; repeat it for each.")
+@click.option("--timeout", default=120.0, show_default=True, help="Seconds until the node must be ready.")
+def add(name: str | None, cluster: str, gpus: int | None, product: str, labels: Sequence[str], timeout: float) -> None:
+    """Add a worker to a cluster; without NAME it is called as the next one."""
+    backend = _backend(cluster)
+    require_supported(backend.nodes, "add", cluster)
+    request = NodeRequest(name, GpuSpec(product, gpus) if gpus else None, dict(_label(text) for text in labels))
+    made: list[str] = []
+
+    def join(progress: Progress) -> None:
+        made.append(backend.nodes.add(cluster, request, progress, timeout))
+
+    run_steps([Action(f"A worker for {cluster}", join)], ConsoleProgress(), keep=True)
+    click.echo(made[0])
+
+
+@node.command()
+@click.argument("name")
+@cluster_option
+def remove(name: str, cluster: str) -> None:
+    """Drain a worker that 'lab node add' made, and remove it."""
+    backend = _backend(cluster)
+    require_supported(backend.nodes, "remove", cluster)
+    leave = Action(f"{name} leaves {cluster}", lambda progress: backend.nodes.remove(cluster, name, progress))
+    run_steps([leave], ConsoleProgress(), keep=True)
+
+
+def _backend(cluster: str) -> Backend:
+    backend = backends.current()
+    if cluster not in backend.clusters():
+        raise errors.NotFound("cluster", cluster, list(backend.clusters()))
+    return backend
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise errors.UsageError(f"expected --label KEY=VALUE; found {text!r}")
+    return key, value

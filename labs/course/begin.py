@@ -1,0 +1,84 @@
+"""``lab.begin("04")``: what a notebook does before its first step.
+
+It puts away what an earlier run that was cut short has left, and then looks whether what the notebook builds on is there. So a
+notebook may be repeated, or taken up after its kernel was restarted, and a step that cannot work says so before it waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from labs import kube
+from labs.course import gpu_room, leftovers
+from labs.course.notebooks import find
+from labs.errors import NotRunning
+from labs.lab import Lab
+
+FIRST_WITH_GPUS = "03"
+"""From this notebook on GPUs must be offered."""
+TEARDOWN = "99"
+"""Builds on nothing: a lab may be taken apart at any time."""
+MODEL_SERVERS = 2
+"""GPUs that the Deployment ``model-server`` takes: one a replica."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """An object that a notebook makes (``made_by``) and all later ones build on."""
+
+    made_by: str
+    cluster: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()} {self.namespace}/{self.name} in cluster {self.cluster} (notebook {self.made_by})"
+
+    def is_met(self, lab: Lab) -> bool:
+        return kube.get(lab.cluster(self.cluster).api, self.kind, self.name, self.namespace) is not None
+
+
+NEEDS = (
+    Need("03", "gpu", "Deployment", "ml", "model-server"),
+    Need("03", "gpu", "Deployment", "monitoring", "prometheus"),
+    Need("04", "app", "Deployment", "linkerd", "linkerd-destination"),
+    Need("04", "gpu", "Deployment", "linkerd", "linkerd-destination"),
+    Need("04", "app", "Deployment", "monitoring", "prometheus"),
+    Need("05", "gpu", "Deployment", "linkerd-multicluster", "linkerd-gateway"),
+    Need("05", "app", "Deployment", "shop", "chat"),
+)
+
+
+def begin(lab: Lab, number: str) -> None:
+    """Put away what a run that was cut short has left (a line for each thing), and look for what notebook ``number`` needs.
+
+    Raises:
+        NotFound: there is no such notebook.
+        NotRunning: something that an earlier notebook makes is missing; the message lists it.
+        Taken: others hold the GPUs that the model server of notebook 03 needs.
+    """
+    notebook = find(number).number
+    for line in leftovers.put_away(lab, notebook):
+        print(f"put away what was left of an earlier run: {line}")
+    if notebook == TEARDOWN:
+        return
+    if missing := list(missing_needs(lab, notebook)):
+        raise NotRunning(f"notebook {notebook} builds on what is not there: {'; '.join(missing)}", fix=f"lab goto {notebook}")
+    if notebook == FIRST_WITH_GPUS and not _is_served(lab):
+        gpu_room.require(lab.gpu, MODEL_SERVERS, "the model server")
+
+
+def missing_needs(lab: Lab, notebook: str) -> Iterator[str]:
+    """What notebook ``notebook`` builds on and is not there."""
+    if notebook >= FIRST_WITH_GPUS and not gpu_room.offered(lab.gpu):
+        yield "nodes that offer GPUs (notebook 02)"
+    yield from (str(need) for need in NEEDS if need.made_by < notebook and not need.is_met(lab))
+
+
+def _is_served(lab: Lab) -> bool:
+    """Whether the model server has its GPUs already."""
+    found: dict[str, Any] | None = kube.get(lab.gpu.api, "Deployment", "model-server", "ml")
+    return found is not None and found.get("status", {}).get("readyReplicas", 0) >= MODEL_SERVERS

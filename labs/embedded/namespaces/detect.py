@@ -1,0 +1,125 @@
+"""May this process have namespaces of its own, and if not, what forbids it? Tried in a child; switches only explain a failure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from labs.embedded.namespaces import identity, links, syscalls
+
+FLAGS = syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNET
+LONGEST_REPORT = 4096
+
+
+@dataclass(frozen=True)
+class UnsupportedReason:
+    """Why this machine gives a lab no namespaces of its own."""
+
+    step: str
+    """What was tried and the kernel's answer."""
+    reason: str
+    """What forbids it, as far as it can be told."""
+    fix: str
+    """The one line that an administrator may type; empty when there is none."""
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A setting that forbids namespaces, recognised by what a file under ``/proc`` holds."""
+
+    path: str
+    holds: Callable[[str], bool]
+    reason: str
+    fix: str
+
+
+def _is(value: str) -> Callable[[str], bool]:
+    return lambda text: text.strip() == value
+
+
+SWITCHES = (
+    Switch(
+        "sys/kernel/apparmor_restrict_unprivileged_userns",
+        _is("1"),
+        "AppArmor takes the rights away that a user namespace gives (Ubuntu's default since 24.04)",
+        "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+    Switch(
+        "sys/kernel/unprivileged_userns_clone",
+        _is("0"),
+        "this kernel reserves user namespaces for root",
+        "sudo sysctl -w kernel.unprivileged_userns_clone=1",
+    ),
+    *(
+        Switch(
+            f"sys/user/max_{kind}_namespaces",
+            _is("0"),
+            f"{kind} namespaces are switched off",
+            f"sudo sysctl -w user.max_{kind}_namespaces=15000",
+        )
+        for kind in ("user", "net", "mnt", "pid", "uts", "ipc")
+    ),
+    Switch(
+        "self/status",
+        lambda text: "Seccomp:\t2" in text,
+        "a seccomp filter forbids it, as in a container of Docker or Kubernetes",
+        "start the container with --security-opt seccomp=unconfined",
+    ),
+)
+UNKNOWN = "no switch that is known to forbid it is set"
+
+
+def unsupported_reason(attempt: Callable[[], None] | None = None, proc: Path = Path("/proc")) -> UnsupportedReason | None:
+    """None if namespaces of one's own work here, else why not. Takes about 10 ms and changes nothing.
+
+    ``attempt`` and ``proc`` are for tests: what is tried, and where the switches are read.
+    """
+    failure = _failure(attempt or _try_everything)
+    if not failure:
+        return None
+    for switch in SWITCHES:
+        try:
+            text = (proc / switch.path).read_text()
+        except OSError:
+            continue
+        if switch.holds(text):
+            return UnsupportedReason(failure, switch.reason, switch.fix)
+    return UnsupportedReason(failure, UNKNOWN, "")
+
+
+def _try_everything() -> None:
+    """What a lab does first: its namespaces, its users, loopback up, an address, a file system of its own."""
+    identity.enter_new(FLAGS)
+    links.loopback_up()
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
+    syscalls.mount("tmpfs", "/proc", "tmpfs")
+
+
+def _failure(attempt: Callable[[], None]) -> str:
+    """What went wrong in a child that tries ``attempt``; empty if nothing did."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os.write(writer, _quietly(attempt).encode()[:LONGEST_REPORT])
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def _quietly(call: Callable[[], None]) -> str:
+    try:
+        call()
+    except OSError as error:
+        return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
+    except Exception as error:  # whatever it is, the parent has to hear of it
+        return repr(error)
+    return ""

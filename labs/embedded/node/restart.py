@@ -1,0 +1,30 @@
+"""Whether a container that ended is started again: its rules first, then its own policy, then the pod's."""
+
+from __future__ import annotations
+
+from labs.embedded.node.model import ContainerRecord, Object
+
+
+def restart_policy(pod: Object, container: ContainerRecord) -> str:
+    """The policy that counts for ``container`` where none of its rules match."""
+    if container.kind == "sidecar":
+        return "Always"
+    return container.spec.get("restartPolicy") or pod["spec"].get("restartPolicy", "Always")
+
+
+def is_restarted(pod: Object, container: ContainerRecord, code: int) -> bool:
+    """Whether ``container`` runs again after exit code ``code``. An init container that succeeded never does."""
+    if container.kind == "init" and code == 0:
+        return False
+    if any(_matches(rule, code) for rule in container.spec.get("restartPolicyRules", [])):
+        return True
+    policy = restart_policy(pod, container)
+    return policy == "Always" or (policy == "OnFailure" and code != 0)
+
+
+def _matches(rule: Object, code: int) -> bool:
+    # The scheduler keeps pods with the other action, RestartAllContainers, off nodes that do not declare it, as this one.
+    if rule["action"] != "Restart":
+        return False
+    listed = code in rule["exitCodes"].get("values", [])
+    return listed if rule["exitCodes"]["operator"] == "In" else not listed

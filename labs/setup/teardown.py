@@ -1,0 +1,96 @@
+"""``lab stop`` and ``lab down`` of an embedded lab whose environment was deleted, moved, or is of another version.
+
+Standard library only. The lab's supervisor and its watchdog are found by their command line, which names this checkout; the
+watchdog sees to all other processes (``labs.embedded.watchdog``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from labs.paths import Paths
+from labs.wire import isolated
+
+SUPERVISOR = "labs.embedded.supervisor"
+STOP_GRACE = 20.0
+"""Seconds the lab may take to stop in order; etcd and the API servers come last."""
+EMBEDDED = ("embedded", "")
+"""What the record says of a lab that this module can remove; empty where ``lab up`` did not get that far."""
+
+
+def backend(state: Path) -> str:
+    """The backend of the lab that is there, as ``labs.record`` finds it too."""
+    with contextlib.suppress(OSError):
+        return (state / "backend").read_text().strip()  # layout 1
+    with contextlib.suppress(OSError):
+        named = re.search(r'"backend": "([a-z0-9]+)"', (state / "lab.json").read_text())
+        return named[1] if named else ""
+    return ""
+
+
+def stop(checkout: Path) -> int:
+    """End the lab's processes; returns how many were told to."""
+    state = Paths.current().state
+    found = supervisors(checkout, state)
+    for pid in found:
+        _signal(pid, signal.SIGTERM)
+    if not _have_ended(checkout, state):
+        # The youngest, the supervisor, first: its watchdog then kills what is left below it.
+        for pid in reversed(supervisors(checkout, state)):
+            _signal(pid, signal.SIGKILL)
+            time.sleep(1)
+        _have_ended(checkout, state)
+    return len(found)
+
+
+def _have_ended(checkout: Path, state: Path) -> bool:
+    """Whether all supervisors end within the grace."""
+    deadline = time.monotonic() + STOP_GRACE
+    while left := supervisors(checkout, state):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    return not left
+
+
+def remove(checkout: Path) -> None:
+    """End the lab's processes and remove what it left: its state and its sockets."""
+    stop(checkout)
+    state = Paths.current().state
+    shutil.rmtree(state, ignore_errors=True)
+    shutil.rmtree(Paths(state).run_dir(), ignore_errors=True)
+
+
+def supervisors(checkout: Path, state: Path) -> list[int]:
+    """The processes of this checkout's supervisor with this state folder, the oldest (its watchdog) first."""
+    launcher = str(checkout.resolve() / Path(isolated.__file__).resolve().relative_to(isolated.CHECKOUT))
+    found = []
+    for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        with contextlib.suppress(OSError):
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if launcher in words and SUPERVISOR in words and _state_of(folder, checkout) == state and not _has_ended(folder):
+                found.append(int(folder.name))
+    return found
+
+
+def _state_of(process: Path, checkout: Path) -> Path:
+    """The state folder of a process, from its environment."""
+    variables = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+    named = next((row.partition("=")[2] for row in variables if row.startswith("LAB_STATE=")), "")
+    return Path(named or checkout / ".lab").absolute()
+
+
+def _has_ended(process: Path) -> bool:
+    """Whether it is a zombie: nobody has asked for its exit code yet."""
+    return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
+
+
+def _signal(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)

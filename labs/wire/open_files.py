@@ -1,0 +1,18 @@
+"""How many files a process may have open."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+
+ENOUGH = 65536
+"""API servers, etcd and Envoys hold a few hundred each; more than this some programs take as a size of tables."""
+
+
+def raise_limit() -> None:
+    """Raise this process's soft limit, which what it starts inherits: a shell often gives 256 or 1024, and allows far more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS allows less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,1 @@
+"""``scripts/terms``: the project's words. Which to use is in ``docs/terms.toml``; spelling is checked by codespell."""

@@ -1,0 +1,84 @@
+"""Images that cannot be had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.parity.context import ParityContext, condition
+from tests.parity.expect import Text
+from tests.parity.pods import LOOP, event, pod, waiting
+from tests.parity.rows import Topic
+
+topic = Topic("kubelet_images", "kubelet", "Images that cannot be had")
+SOURCE = "03-image-pull.txt"
+NOWHERE = "registry.example.invalid/team/app:1"
+
+
+def unknown(stage: ParityContext) -> Any:
+    return pod(stage, "unknown", LOOP, image=NOWHERE)
+
+
+@topic.row(
+    "an image nobody has: what the container waits for in the end",
+    real={"reason": "ImagePullBackOff", "message": Text(f'Back-off pulling image "{NOWHERE}": ErrImagePull: .*')},
+    source=SOURCE,
+    within=40,
+)
+def pull_back_off(stage: ParityContext) -> Any:
+    return waiting(unknown(stage))
+
+
+@topic.row("the pod meanwhile", real={"phase": "Pending", "PodReadyToStartContainers": "True"}, source=SOURCE, within=20)
+def pod_of_an_unknown_image(stage: ParityContext) -> Any:
+    found = unknown(stage)
+    return {
+        "phase": found["status"].get("phase"),
+        "PodReadyToStartContainers": condition(found, "PodReadyToStartContainers").get("status"),
+    }
+
+
+@topic.row(
+    "its events",
+    real={
+        "Pulling": f'Pulling image "{NOWHERE}"',
+        "Failed": Text(f'Failed to pull image "{NOWHERE}": .*'),
+        "BackOff": f'Back-off pulling image "{NOWHERE}"',
+    },
+    source=SOURCE,
+    within=40,
+)
+def events_of_a_failed_pull(stage: ParityContext) -> Any:
+    unknown(stage)
+    return {reason: event(stage, "unknown", reason) for reason in ("Pulling", "Failed", "BackOff")}
+
+
+@topic.row(
+    "the words in which the pull failed",
+    real=Text('failed to pull and unpack image ".*": failed to resolve .*'),
+    source=SOURCE,
+    within=20,
+    differs="there is no registry to ask: the message lists the images this backend can run instead",
+)
+def words_of_a_failed_pull(stage: ParityContext) -> Any:
+    unknown(stage)
+    return event(stage, "unknown", "Failed").partition(f'"{NOWHERE}": ')[2]
+
+
+@topic.row(
+    "an image name that is none",
+    real={"reason": "InvalidImageName", "message": Text("Failed to apply default image tag .*couldn't parse image name .*")},
+    source=SOURCE,
+    within=20,
+)
+def malformed_name(stage: ParityContext) -> Any:
+    return waiting(pod(stage, "malformed", LOOP, image="Team/App:1:2"))
+
+
+@topic.row(
+    "an image that is not on the node under imagePullPolicy Never",
+    real={"reason": "ErrImageNeverPull", "message": 'Container image "local/nosuch:1" is not present with pull policy of Never'},
+    source=SOURCE,
+    within=20,
+)
+def never_pulled(stage: ParityContext) -> Any:
+    return waiting(pod(stage, "never", LOOP, image="local/nosuch:1", imagePullPolicy="Never"))

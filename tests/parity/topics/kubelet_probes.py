@@ -1,0 +1,155 @@
+"""Startup, readiness and liveness probes: texts, kills, exit codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.parity.context import ParityContext
+from tests.parity.expect import Between, Text
+from tests.parity.pods import LOOP, POLITE, ended, event, event_messages, is_ready, main_status, pod
+from tests.parity.rows import Topic
+
+topic = Topic("kubelet_probes", "kubelet", "Probes")
+SOURCE = "04-probes.txt"
+QUICK = {"periodSeconds": 1, "failureThreshold": 2}
+FAILING = {"exec": {"command": ["sh", "-c", "echo out; echo err >&2; exit 1"]}} | QUICK
+HTTP = {"httpGet": {"path": "/health", "port": 18080}} | QUICK
+
+
+@topic.row(
+    "readiness by HTTP at a port where nobody listens",
+    real=Text(r'Readiness probe failed: Get "http://[\d.]+:18080/health": dial tcp [\d.]+:18080: connect: connection refused'),
+    source=SOURCE,
+    within=20,
+)
+def http_refused(stage: ParityContext) -> Any:
+    pod(stage, "http-refused", POLITE, readinessProbe=HTTP)
+    return event(stage, "http-refused", "Unhealthy")
+
+
+@topic.row(
+    "readiness by TCP at a port where nobody listens",
+    real=Text(r"Readiness probe failed: dial tcp [\d.]+:18080: connect: connection refused"),
+    source=SOURCE,
+    within=20,
+)
+def tcp_refused(stage: ParityContext) -> Any:
+    pod(stage, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
+    return event(stage, "tcp-refused", "Unhealthy")
+
+
+@topic.row(
+    "a pod whose readiness probe fails", real={"phase": "Running", "ready": False, "restarts": 0}, source=SOURCE, within=20
+)
+def not_ready(stage: ParityContext) -> Any:
+    found = pod(stage, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
+    return {"phase": found["status"].get("phase"), "ready": is_ready(found), "restarts": main_status(found)["restartCount"]}
+
+
+@topic.row(
+    "liveness by a command that exits with 1: its text",
+    real="Liveness probe failed: out\nerr\n",
+    source=SOURCE,
+    within=20,
+)
+def exec_text(stage: ParityContext) -> Any:
+    pod(stage, "live-exec", POLITE, livenessProbe=FAILING)
+    return event(stage, "live-exec", "Unhealthy")
+
+
+@topic.row(
+    "what is said when liveness has failed twice",
+    real="Container main failed liveness probe, will be restarted",
+    source=SOURCE,
+    within=25,
+)
+def killed_for_liveness(stage: ParityContext) -> Any:
+    pod(stage, "live-exec", POLITE, livenessProbe=FAILING)
+    return event(stage, "live-exec", "Killing")
+
+
+@topic.row(
+    "how a process that exits with 0 on TERM ended then",
+    real={"reason": "Completed", "exit code": 0},
+    source=SOURCE,
+    within=25,
+)
+def polite_end(stage: ParityContext) -> Any:
+    how = ended(pod(stage, "live-exec", POLITE, livenessProbe=FAILING), last=True)
+    return {"reason": how.get("reason"), "exit code": how.get("exitCode")}
+
+
+@topic.row(
+    "how a process that ignores TERM ended after its grace period of 2 s",
+    real={"reason": "Error", "exit code": 137},
+    source=SOURCE,
+    within=30,
+)
+def stubborn_end(stage: ParityContext) -> Any:
+    how = ended(pod(stage, "live-stubborn", f"trap '' TERM; {LOOP}", livenessProbe=FAILING), last=True)
+    return {"reason": how.get("reason"), "exit code": how.get("exitCode")}
+
+
+@topic.row("exit code of a process that dies of TERM", real=143, source=SOURCE, within=25)
+def end_by_term(stage: ParityContext) -> Any:
+    script = f"trap 'exit 143' TERM; {LOOP}"
+    return ended(pod(stage, "live-term", script, livenessProbe=FAILING), last=True).get("exitCode")
+
+
+@topic.row(
+    "a liveness command that takes longer than its timeout of 1 s",
+    real='Liveness probe failed: command timed out: "sleep 20" timed out after 1s',
+    source=SOURCE,
+    within=25,
+)
+def exec_timeout(stage: ParityContext) -> Any:
+    pod(stage, "live-slow", POLITE, livenessProbe={"exec": {"command": ["sleep", "20"]}, "timeoutSeconds": 1} | QUICK)
+    return event(stage, "live-slow", "Unhealthy")
+
+
+@topic.row(
+    "a liveness command that does not exist: text, restarts",
+    real={"text": Text("Liveness probe errored and resulted in unknown state: .*"), "restarts": 0},
+    source=SOURCE,
+    within=20,
+)
+def exec_missing(stage: ParityContext) -> Any:
+    found = pod(stage, "live-missing", POLITE, livenessProbe={"exec": {"command": ["nosuchcmd"]}} | QUICK)
+    return {"text": event(stage, "live-missing", "Unhealthy"), "restarts": main_status(found)["restartCount"]}
+
+
+@topic.row(
+    "what is said when startup has failed twice",
+    real="Container main failed startup probe, will be restarted",
+    source=SOURCE,
+    within=25,
+)
+def killed_for_startup(stage: ParityContext) -> Any:
+    pod(stage, "startup", POLITE, startupProbe=FAILING)
+    return event(stage, "startup", "Killing")
+
+
+@topic.row(
+    "seconds until a process that ignores TERM is gone, with the probe's own grace of 1 s under the pod's 30 s",
+    real=Between(0, 15, "s"),
+    source=SOURCE,
+    within=30,
+)
+def grace_of_the_probe(stage: ParityContext) -> Any:
+    probe = FAILING | {"terminationGracePeriodSeconds": 1}
+    spec = {"terminationGracePeriodSeconds": 30}
+    found = pod(stage, "live-grace", f"date +%s; trap '' TERM; {LOOP}", spec=spec, livenessProbe=probe)
+    how = ended(found, last=True)
+    return _seconds(how["startedAt"], how["finishedAt"]) if how else None
+
+
+def _seconds(begun: str, over: str) -> float:
+    from datetime import datetime
+
+    return (datetime.fromisoformat(over) - datetime.fromisoformat(begun)).total_seconds()
+
+
+@topic.row("events Unhealthy of one failing probe: how many objects", real=1, source=SOURCE, within=20)
+def events_are_counted(stage: ParityContext) -> Any:
+    pod(stage, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
+    return len(event_messages(stage, "tcp-refused", "Unhealthy"))

@@ -1,0 +1,93 @@
+"""``config.linkerd.io/default-inbound-policy`` on a pod: who gets in without any other policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.parity import demo
+from tests.parity.context import Object, ParityContext
+from tests.parity.metrics import labels_of, samples
+from tests.parity.rows import Topic
+
+topic = Topic("linkerd_default_policy", "linkerd", "Default inbound policy")
+ANNOTATION = "config.linkerd.io/default-inbound-policy"
+POLICIES = (
+    "all-unauthenticated",
+    "all-authenticated",
+    "cluster-unauthenticated",
+    "cluster-authenticated",
+    "deny",
+    "audit",
+    "bogus",
+)
+
+
+def recorded(policy: str) -> str:
+    return f"26-default-inbound-policy-{policy}.txt"
+
+
+def space(stage: ParityContext) -> str:
+    """A namespace with a meshed server per default policy, in its name."""
+    namespace = stage.namespace("inbound", annotations=demo.INJECT)
+
+    def make() -> None:
+        demo.meshed(stage)
+        found: list[Object] = []
+        for policy in POLICIES:
+            found += [*demo.deployment(policy, annotations={ANNOTATION: policy}), demo.service(policy)]
+        demo.play(stage, namespace, *found)
+
+    stage.once("demo inbound", make)
+    return namespace
+
+
+def admitted(stage: ParityContext, policy: str) -> dict[str, Any]:
+    """Statuses that a meshed client and one without a proxy get from the server with this policy."""
+    target = demo.url(policy, space(stage))
+    return {
+        "meshed": demo.status(stage, demo.meshed(stage), target),
+        "unmeshed": demo.status(stage, demo.plain(stage), target),
+    }
+
+
+def admits(policy: str, meshed: int, unmeshed: int) -> None:
+    """A row for a policy."""
+
+    def probe(stage: ParityContext) -> Any:
+        return admitted(stage, policy)
+
+    probe.__name__ = policy.replace("-", "_")
+    topic.row(policy, real={"meshed": meshed, "unmeshed": unmeshed}, source=recorded(policy), within=3)(probe)
+
+
+admits("all-unauthenticated", 200, 200)
+admits("all-authenticated", 200, 403)
+admits("cluster-unauthenticated", 200, 200)
+admits("cluster-authenticated", 200, 403)
+admits("deny", 403, 403)
+admits("audit", 200, 200)
+admits("bogus", 200, 200)
+
+
+@topic.row("ready pods under the policy deny (the kubelet's probes pass)", real="1/1", source=recorded("deny"))
+def probes_pass(stage: ParityContext) -> Any:
+    return stage.kubectl("get", "deploy", "deny", "-n", space(stage), "--no-headers").text.split()[1]
+
+
+@topic.row(
+    "how the proxy names the policy in its metrics: srv_name, authz_name of an admitted request",
+    real={"srv_name": "all-authenticated", "authz_name": "all-authenticated"},
+    source=recorded("all-authenticated"),
+    within=5,
+)
+def name_in_metrics(stage: ParityContext) -> Any:
+    admitted(stage, "all-authenticated")
+    found = samples(stage, space(stage), "all-authenticated", "request_total", tls="true", direction="inbound")
+    return labels_of(found, "srv_name", "authz_name")
+
+
+@topic.row("the same for an invalid policy", real="all-unauthenticated", source=recorded("bogus"), within=5)
+def name_of_an_invalid_policy(stage: ParityContext) -> Any:
+    admitted(stage, "bogus")
+    found = samples(stage, space(stage), "bogus", "request_total", tls="true", direction="inbound")
+    return found[0].labels.get("srv_name") if found else None

@@ -1,0 +1,105 @@
+"""Names, certificates, and who a server is told is calling."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from tests.parity import demo
+from tests.parity.context import ParityContext, events
+from tests.parity.expect import Between, Text, including
+from tests.parity.rows import Topic
+
+topic = Topic("linkerd_identity", "linkerd", "Identity")
+CALLS = "10-incluster-http.txt"
+CERTIFICATE = "75-identity.txt"
+SPOOF = "experiments/11-identity.txt"
+
+
+def shown(stage: ParityContext) -> dict[str, str]:
+    """``linkerd identity`` of the server: what stands after each label."""
+    namespace = demo.meshed(stage)
+    text = stage.once("identity", lambda: stage.linkerd("identity", "-n", namespace, "-l", "app=server").text)
+    pairs = [line.strip().partition(":") for line in text.splitlines() if ":" in line]
+    return {name.strip(): value.strip() for name, _, value in reversed(pairs)}
+
+
+def told(stage: ParityContext, namespace: str, service: str, **request: Any) -> str | None:
+    """The caller's identity as the server was told it."""
+    (answer,) = demo.ask(stage, namespace, demo.url(service, demo.meshed(stage)), **request)
+    return demo.seen(answer).get("l5d-client-id")
+
+
+@topic.row(
+    "the caller's name, as a server in the mesh is told it by a meshed client (l5d-client-id)",
+    real="client.NAMESPACE.serviceaccount.identity.linkerd.cluster.local",
+    source=CALLS,
+)
+def client_id(stage: ParityContext) -> Any:
+    namespace = demo.meshed(stage)
+    return (told(stage, namespace, "server") or "").replace(namespace, "NAMESPACE")
+
+
+@topic.row("the same for a client without a proxy", real=None, source=CALLS)
+def no_client_id(stage: ParityContext) -> Any:
+    return told(stage, demo.plain(stage), "server")
+
+
+@topic.row("the same when the client itself sends l5d-client-id: evil", real="client", source=SPOOF)
+def spoofed(stage: ParityContext) -> Any:
+    found = told(stage, demo.meshed(stage), "server", headers={"l5d-client-id": "evil.example"}) or ""
+    return found.partition(".")[0]
+
+
+@topic.row("a client without a proxy sends l5d-client-id: evil", real=None, source=SPOOF)
+def spoofed_from_outside(stage: ParityContext) -> Any:
+    return told(stage, demo.plain(stage), "server", headers={"l5d-client-id": "evil.example"})
+
+
+@topic.row(
+    "subject and DNS name of the server's certificate",
+    source=CERTIFICATE,
+    real={
+        "Subject": Text(r"CN=server\..*\.serviceaccount\.identity\.linkerd\.cluster\.local"),
+        "DNS": Text(r"server\..*\.serviceaccount\.identity\.linkerd\.cluster\.local"),
+    },
+)
+def names(stage: ParityContext) -> Any:
+    found = shown(stage)
+    return {name: found.get(name) for name in ("Subject", "DNS")}
+
+
+@topic.row(
+    "issuer and key", real={"Issuer": "CN=identity.linkerd.cluster.local", "Public Key Algorithm": "ECDSA"}, source=CERTIFICATE
+)
+def issuer(stage: ParityContext) -> Any:
+    found = shown(stage)
+    return {name: found.get(name) for name in ("Issuer", "Public Key Algorithm")}
+
+
+@topic.row("hours from Not Before to Not After", real=Between(24, 24.1, "h"), source=SPOOF)
+def lifetime(stage: ParityContext) -> Any:
+    found = shown(stage)
+    begin, end = (datetime.strptime(found[name], "%b %d %H:%M:%S %Y %Z") for name in ("Not Before", "Not After"))
+    return (end - begin).total_seconds() / 3600
+
+
+@topic.row(
+    "the event at the ServiceAccount",
+    source="26-events.txt",
+    within=5,
+    real=Text(r"issued certificate for server\..* until [-0-9]+ [:0-9]+ \+0000 UTC: [0-9a-f]+"),
+)
+def issued_event(stage: ParityContext) -> Any:
+    found = events(stage, demo.meshed(stage), "server")
+    return next((event["message"] for event in found if event["reason"] == "IssuedLeafCertificate"), None)
+
+
+@topic.row(
+    "what the proxy counts of its certificate",
+    real=including("identity_cert_expiration_timestamp_seconds"),
+    source="11-metrics-incluster-inbound-server.prom",
+)
+def expiry_is_measured(stage: ParityContext) -> Any:
+    text = stage.linkerd("diagnostics", "proxy-metrics", "-n", demo.meshed(stage), "deploy/server").text
+    return sorted({line.split()[0].partition("{")[0] for line in text.splitlines() if line.startswith("identity_cert")})

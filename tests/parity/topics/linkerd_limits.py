@@ -1,0 +1,93 @@
+"""Rate limits of a Server, and calls that leave the cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from labs import kube
+from tests.parity import demo
+from tests.parity.context import Object, ParityContext
+from tests.parity.rows import Topic
+
+topic = Topic("linkerd_limits", "linkerd", "Rate limits and egress", ordered=True)
+LIMITS = "documented: linkerd2-proxy/linkerd/proxy/server-policy/src/local_rate_limit.rs"
+EGRESS = "documented: linkerd2/policy-controller/grpc/src/outbound/http.rs"
+STATUS = "documented: linkerd2/policy-controller/k8s/status/src/index.rs"
+GROUP = "policy.linkerd.io"
+OUTSIDE = "http://93.184.216.34/"
+"""An address of the internet; a call that is denied is never sent there."""
+TAKES_HOLD = 8
+
+
+def space(stage: ParityContext) -> str:
+    """A namespace with a meshed server and client of its own."""
+    namespace = stage.namespace("limits", annotations=demo.INJECT)
+
+    def make() -> None:
+        demo.meshed(stage)
+        demo.play(stage, namespace, *demo.deployment("server"), demo.service("server"), *demo.client())
+
+    stage.once("demo limits", make)
+    return namespace
+
+
+def put(stage: ParityContext, version: str, kind: str, name: str, **spec: Any) -> None:
+    """Apply a policy object, once."""
+    body: Object = {"apiVersion": f"{GROUP}/{version}", "kind": kind, "metadata": {"name": name}, "spec": spec}
+    namespace = space(stage)
+    stage.once(f"{kind}/{name}", lambda: stage.apply(namespace, body))
+
+
+def limited(stage: ParityContext) -> None:
+    selector = {"matchLabels": {"app": "server"}}
+    put(stage, "v1beta3", "Server", "http", podSelector=selector, port="http", accessPolicy="all-unauthenticated")
+    target = {"group": GROUP, "kind": "Server", "name": "http"}
+    put(stage, "v1alpha1", "HTTPLocalRateLimitPolicy", "five", targetRef=target, total={"requestsPerSecond": 5})
+
+
+@topic.row("40 calls at once under a limit of 5 a second: their statuses", real=[200, 429], source=LIMITS, within=TAKES_HOLD)
+def rate_limit(stage: ParityContext) -> Any:
+    limited(stage)
+    answers = demo.ask(stage, space(stage), demo.url("server", space(stage)), times=40, reuse=True)
+    return sorted({answer["status"] for answer in answers})
+
+
+@topic.row("the policy's status", real={"Accepted": "True Accepted"}, source=STATUS, within=TAKES_HOLD)
+def rate_limit_status(stage: ParityContext) -> Any:
+    limited(stage)
+    return conditions(stage, "HTTPLocalRateLimitPolicy", "five")
+
+
+def conditions(stage: ParityContext, kind: str, name: str) -> dict[str, str]:
+    found = kube.get(stage.api(), f"{GROUP}/v1alpha1/{kind}", name, space(stage)) or {}
+    rows = found.get("status", {}).get("conditions") or []
+    return {row["type"]: f"{row['status']} {row['reason']}" for row in rows}
+
+
+@topic.row("EgressNetwork with trafficPolicy Deny: a call out of the cluster", real=403, source=EGRESS, within=TAKES_HOLD)
+def egress_denied(stage: ParityContext) -> Any:
+    put(stage, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
+    return demo.status(stage, space(stage), OUTSIDE, timeout=5)
+
+
+@topic.row("a call inside the cluster meanwhile", real=200, source=EGRESS, within=TAKES_HOLD)
+def egress_inside(stage: ParityContext) -> Any:
+    put(stage, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
+    return demo.status(stage, space(stage), demo.url("server", demo.meshed(stage)))
+
+
+@topic.row("the network's status", real={"Accepted": "True Accepted"}, source=STATUS, within=TAKES_HOLD)
+def egress_status(stage: ParityContext) -> Any:
+    put(stage, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
+    return conditions(stage, "EgressNetwork", "internet")
+
+
+@topic.row(
+    "the status of one that has addresses of the cluster",
+    real={"Accepted": "False EgressReasonNetworkOverlap"},
+    source=STATUS,
+    within=TAKES_HOLD,
+)
+def egress_overlap(stage: ParityContext) -> Any:
+    put(stage, "v1alpha1", "EgressNetwork", "inside", trafficPolicy="Deny", networks=[{"cidr": "10.0.0.0/8"}])
+    return conditions(stage, "EgressNetwork", "inside")

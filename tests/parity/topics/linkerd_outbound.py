@@ -1,0 +1,206 @@
+"""Retries, timeouts and failure accrual by annotation of the Service."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.parity import demo
+from tests.parity.context import Object, ParityContext, until
+from tests.parity.expect import Between, containing
+from tests.parity.rows import Topic
+
+topic = Topic("linkerd_outbound", "linkerd", "Retries, timeouts, failure accrual")
+RETRY = "30-retry-http.txt"
+TIMEOUT = "31-timeout.txt"
+ACCRUAL = "32-failure-accrual.txt"
+RETRIES = {"retry.linkerd.io/http": "5xx", "retry.linkerd.io/limit": "2"}
+CONSECUTIVE = {
+    "balancer.linkerd.io/failure-accrual": "consecutive",
+    "balancer.linkerd.io/failure-accrual-consecutive-max-failures": "3",
+    "balancer.linkerd.io/failure-accrual-consecutive-min-penalty": "20s",
+    "balancer.linkerd.io/failure-accrual-consecutive-max-penalty": "30s",
+}
+TAKES_HOLD = 2.0
+"""Seconds that annotations get to reach the client's proxy, once it knows the Service."""
+
+
+def annotated(stage: ParityContext, name: str, app: str = "server", **annotations: str) -> str:
+    """A Service with annotations in front of the pods ``app``; returns its base URL."""
+    return known(stage, demo.service(name, app=app, annotations=annotations))
+
+
+def known(stage: ParityContext, service: Object) -> str:
+    """Make a Service and wait until the client's proxy knows it; returns its base URL."""
+    namespace, name = demo.meshed(stage), service["metadata"]["name"]
+    base = demo.url(name, namespace, "")
+
+    def make() -> None:
+        stage.apply(namespace, service)
+        # The one path that no server fails: it does not count against anyone.
+        until(lambda: demo.status(stage, namespace, f"{base}/healthz"), lambda status: status == 200, 30)
+        time.sleep(TAKES_HOLD)
+
+    stage.once(f"service {name}", make)
+    return base
+
+
+def call(stage: ParityContext, target: str, **request: Any) -> demo.Answer:
+    return demo.ask(stage, demo.meshed(stage), target, **request)[0]
+
+
+def attempts(stage: ParityContext, path: str) -> int:
+    """How many requests for ``path`` the servers have seen."""
+    ran = stage.kubectl("logs", "-n", demo.meshed(stage), "-l", "app=server", "-c", "app", "--tail=-1")
+    return sum(line.endswith(f" {path}") for line in ran.text.splitlines())
+
+
+@topic.row("a call that fails once, without annotations", real=503, source=RETRY)
+def no_retry(stage: ParityContext) -> Any:
+    return call(stage, annotated(stage, "plainly") + "/flaky/first")["status"]
+
+
+@topic.row("the same with retry.linkerd.io/http: 5xx, limit 2", real=200, source=RETRY)
+def retry(stage: ParityContext) -> Any:
+    return call(stage, annotated(stage, "retried", **RETRIES) + "/flaky/second")["status"]
+
+
+@topic.row(
+    "a call that always fails with 503, limit 2: status, attempts the servers saw",
+    real={"status": 503, "attempts": 3},
+    source=RETRY,
+)
+def retry_limit(stage: ParityContext) -> Any:
+    status = call(stage, annotated(stage, "retried", **RETRIES) + "/status/503/limit")["status"]
+    return {"status": status, "attempts": attempts(stage, "/status/503/limit")}
+
+
+@topic.row("a POST with a body that always fails: attempts", real=3, source=RETRY)
+def retry_post(stage: ParityContext) -> Any:
+    call(stage, annotated(stage, "retried", **RETRIES) + "/status/503/post", method="POST", body=100)
+    return attempts(stage, "/status/503/post")
+
+
+@topic.row("a POST with a body of 70,000 bytes: attempts", real=1, source="experiments/04-retries.txt")
+def retry_large_post(stage: ParityContext) -> Any:
+    call(stage, annotated(stage, "retried", **RETRIES) + "/status/503/large", method="POST", body=70_000)
+    return attempts(stage, "/status/503/large")
+
+
+@topic.row("a 404 with retry.linkerd.io/http: 5xx: attempts", real=1, source=RETRY)
+def no_retry_of_404(stage: ParityContext) -> Any:
+    call(stage, annotated(stage, "retried", **RETRIES) + "/status/404/once")
+    return attempts(stage, "/status/404/once")
+
+
+@topic.row(
+    "an answer that takes 2 s with retry.linkerd.io/timeout: 400ms: status, attempts",
+    real={"status": 200, "attempts": 3, "seconds": Between(2.6, 5)},
+    source=RETRY,
+    differs="a try that is over its time is not cut: another is sent beside it, and the first answer counts",
+)
+def retry_timeout(stage: ParityContext) -> Any:
+    base = annotated(stage, "impatient", **RETRIES, **{"retry.linkerd.io/timeout": "400ms"})
+    answer = call(stage, base + "/sleep/2/slow")
+    return {"status": answer["status"], "attempts": attempts(stage, "/sleep/2/slow"), "seconds": answer["seconds"]}
+
+
+def timed(stage: ParityContext, kind: str, value: str) -> demo.Answer:
+    """A call that takes 2 s to a Service with this timeout."""
+    base = annotated(stage, f"timeout-{kind}-{value}".lower(), **{f"timeout.linkerd.io/{kind}": value})
+    return stage.once(f"timed {kind} {value}", lambda: call(stage, base + "/sleep/2"))
+
+
+@topic.row(
+    "an answer that takes 2 s with timeout.linkerd.io/request: 500ms",
+    real={"status": 504, "seconds": Between(0.4, 1.8)},
+    source=TIMEOUT,
+)
+def request_timeout(stage: ParityContext) -> Any:
+    answer = timed(stage, "request", "500ms")
+    return {"status": answer["status"], "seconds": answer["seconds"]}
+
+
+@topic.row(
+    "its l5d-proxy-error", source=TIMEOUT, real=containing("timed out waiting for response headers: request timeout: 500ms")
+)
+def request_timeout_error(stage: ParityContext) -> Any:
+    return timed(stage, "request", "500ms")["headers"].get("l5d-proxy-error")
+
+
+@topic.row("the same with timeout.linkerd.io/response: 500ms", real=504, source=TIMEOUT)
+def response_timeout(stage: ParityContext) -> Any:
+    return timed(stage, "response", "500ms")["status"]
+
+
+@topic.row(
+    "its l5d-proxy-error",
+    source=TIMEOUT,
+    real=containing("timed out waiting for response headers: response stream timeout: 500ms"),
+)
+def response_timeout_error(stage: ParityContext) -> Any:
+    return timed(stage, "response", "500ms")["headers"].get("l5d-proxy-error")
+
+
+@topic.row(
+    "the same with timeout.linkerd.io/idle: 500ms (no headers have come yet)",
+    real=200,
+    source=TIMEOUT,
+    differs="the time without a byte counts before the headers too: the call ends with 504",
+)
+def idle_timeout(stage: ParityContext) -> Any:
+    return timed(stage, "idle", "500ms")["status"]
+
+
+@topic.row("the same with timeout.linkerd.io/request: abc", real=200, source=TIMEOUT)
+def invalid_timeout(stage: ParityContext) -> Any:
+    return timed(stage, "request", "abc")["status"]
+
+
+def fragile(stage: ParityContext) -> None:
+    """One good pod and one that answers 500 to everything, behind the label ``fragile``."""
+    good = demo.deployment("good", app="fragile")
+    bad = demo.deployment("bad", app="fragile", env={"FAILS": "yes"})
+    stage.once("fragile", lambda: demo.play(stage, demo.meshed(stage), *good, *bad))
+
+
+def failures(stage: ParityContext, target: str, times: int) -> int:
+    answers = demo.ask(stage, demo.meshed(stage), target, times=times, every=0.03, reuse=True)
+    return sum(answer["status"] != 200 for answer in answers)
+
+
+@topic.row(
+    "60 calls to two pods of which one fails, with failure accrual after 3 failures: failed calls",
+    real=Between(3, 5),
+    source=ACCRUAL,
+)
+def accrual(stage: ParityContext) -> Any:
+    fragile(stage)
+    return failures(stage, annotated(stage, "ejects", "fragile", **CONSECUTIVE) + "/x", 60)
+
+
+@topic.row("the same without failure accrual", real=Between(15, 55), source="experiments/02-failure-accrual.txt")
+def no_accrual(stage: ParityContext) -> Any:
+    fragile(stage)
+    return failures(stage, annotated(stage, "endures", "fragile") + "/x", 60)
+
+
+def hopeless(stage: ParityContext) -> list[demo.Answer]:
+    """Six calls to a Service whose only pod answers 500, with failure accrual after 3."""
+    fragile(stage)
+    target = demo.service("hopeless", annotations=CONSECUTIVE)
+    target["spec"]["selector"] = {"part": "bad"}
+    base = known(stage, target)
+    return stage.once("hopeless", lambda: demo.ask(stage, demo.meshed(stage), f"{base}/x", times=6))
+
+
+@topic.row(
+    "statuses of six calls when failure accrual has taken the only pod out", real=[500, 500, 500, 504, 503, 503], source=ACCRUAL
+)
+def all_ejected(stage: ParityContext) -> Any:
+    return [answer["status"] for answer in hopeless(stage)]
+
+
+@topic.row("seconds of the fourth and the fifth", real=[Between(2.8, 6), Between(0, 1.5)], source=ACCRUAL)
+def all_ejected_times(stage: ParityContext) -> Any:
+    return [answer["seconds"] for answer in hopeless(stage)[3:5]]

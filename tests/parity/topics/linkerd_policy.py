@@ -1,0 +1,263 @@
+"""Server, AuthorizationPolicy and who gets past them: one server, policies added one after the other."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from labs import kube
+from tests.parity import demo
+from tests.parity.context import Object, ParityContext
+from tests.parity.expect import Text
+from tests.parity.metrics import labels_of, samples
+from tests.parity.rows import Topic
+
+topic = Topic("linkerd_policy", "linkerd", "Authorization policy", ordered=True)
+DENIED = "21-policy-server-no-authz.txt"
+OTHER = "22-policy-authz-other-identity.txt"
+ADMITTED = "23-policy-authz-client.txt"
+ROUTE = "24-policy-route.txt"
+AUDIT = "25-policy-audit.txt"
+GROUP = "policy.linkerd.io"
+SERVER = {"group": GROUP, "kind": "Server", "name": "http"}
+SETTLES = 6
+"""Seconds a change of policy gets to take hold; a real Linkerd needs 0.03 s."""
+
+
+def space(stage: ParityContext) -> str:
+    """A namespace with one meshed ``server``; its clients are those of the other namespaces."""
+    namespace = stage.namespace("policy", annotations=demo.INJECT)
+
+    def make() -> None:
+        demo.meshed(stage)
+        # Once a route is attached the probes get 404: the pod shall stay an endpoint all the same.
+        demo.play(stage, namespace, *demo.deployment("server", failures=1000), demo.service("server"))
+
+    stage.once("demo policy", make)
+    return namespace
+
+
+def put(stage: ParityContext, version: str, kind: str, name: str, **spec: Any) -> None:
+    """Apply a policy object, once."""
+    body: Object = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+    namespace = space(stage)
+    stage.once(f"{kind}/{name}/{spec}", lambda: stage.apply(namespace, body))
+
+
+def call(stage: ParityContext, meshed: bool = True, path: str = "/hello", **request: Any) -> demo.Answer:
+    caller = demo.meshed(stage) if meshed else demo.plain(stage)
+    return demo.ask(stage, caller, demo.url("server", space(stage), path), **request)[0]
+
+
+def both(stage: ParityContext, path: str = "/hello") -> dict[str, int]:
+    """Statuses that a meshed client and one without a proxy get."""
+    return {"meshed": call(stage, True, path)["status"], "unmeshed": call(stage, False, path)["status"]}
+
+
+def a_server(stage: ParityContext, access: str = "deny") -> None:
+    selector = {"matchLabels": {"app": "server"}}
+    put(
+        stage,
+        f"{GROUP}/v1beta3",
+        "Server",
+        "http",
+        podSelector=selector,
+        port="http",
+        proxyProtocol="HTTP/1",
+        accessPolicy=access,
+    )
+
+
+@topic.row("no policy at all", real={"meshed": 200, "unmeshed": 200}, source="20-policy-baseline.txt")
+def baseline(stage: ParityContext) -> Any:
+    return both(stage)
+
+
+@topic.row("a Server and no AuthorizationPolicy", real={"meshed": 403, "unmeshed": 403}, source=DENIED, within=SETTLES)
+def server_denies(stage: ParityContext) -> Any:
+    a_server(stage)
+    return both(stage)
+
+
+@topic.row("body and headers of that 403", real={"content-length": "0", "l5d-proxy-error": None, "server": None}, source=DENIED)
+def headers_of_a_denial(stage: ParityContext) -> Any:
+    headers = call(stage)["headers"]
+    return {name: headers.get(name) for name in ("content-length", "l5d-proxy-error", "server")}
+
+
+@topic.row("the kubelet's probes meanwhile: ready pods", real=1, source=DENIED)
+def probes_pass(stage: ParityContext) -> Any:
+    found = kube.get(stage.api(), "Deployment", "server", space(stage)) or {}
+    return found["status"].get("readyReplicas")
+
+
+@topic.row(
+    "the server proxy's log on a denial",
+    source=DENIED,
+    within=3,
+    real=Text(
+        "Request denied server.group=policy.linkerd.io server.kind=server server.name=http route.group= "
+        "route.kind=default route.name=default client.tls=.*"
+    ),
+)
+def log_of_a_denial(stage: ParityContext) -> Any:
+    text = stage.kubectl("logs", "-n", space(stage), "deploy/server", "-c", "linkerd-proxy", "--tail=200").text
+    found = re.findall(r"Request denied .*", text)
+    return found[-1] if found else None
+
+
+@topic.row(
+    "what the server's proxy counts of a denial to a meshed client",
+    source=DENIED,
+    within=5,
+    real={
+        "srv_group": GROUP,
+        "srv_kind": "server",
+        "srv_name": "http",
+        "srv_port": "8080",
+        "route_kind": "default",
+        "route_name": "default",
+        "tls": "true",
+        "client_id": Text(r"client\..*"),
+    },
+)
+def count_of_a_denial(stage: ParityContext) -> Any:
+    names = ("srv_group", "srv_kind", "srv_name", "srv_port", "route_kind", "route_name", "tls", "client_id")
+    found = samples(stage, space(stage), "server", "inbound_http_authz_deny_total", tls="true")
+    return labels_of(found, *names)
+
+
+@topic.row("requests of denied clients in request_total and response_total", real=0, source=DENIED)
+def denials_are_no_responses(stage: ParityContext) -> Any:
+    found = samples(stage, space(stage), "server", "response_total", direction="inbound", status_code="403")
+    return len(found)
+
+
+@topic.row("an AuthorizationPolicy for another identity", real={"meshed": 403, "unmeshed": 403}, source=OTHER, within=2)
+def another_identity(stage: ParityContext) -> Any:
+    put(stage, f"{GROUP}/v1alpha1", "MeshTLSAuthentication", "other", identities=[demo.identity("nobody", space(stage))])
+    put(
+        stage,
+        f"{GROUP}/v1alpha1",
+        "AuthorizationPolicy",
+        "other",
+        targetRef=SERVER,
+        requiredAuthenticationRefs=[{"group": GROUP, "kind": "MeshTLSAuthentication", "name": "other"}],
+    )
+    return both(stage)
+
+
+@topic.row("linkerd authz then", real=["*", "http", "other"], source=OTHER, within=3)
+def authz_lists_it(stage: ParityContext) -> Any:
+    return stage.linkerd("authz", "-n", space(stage), "deploy/server").last_line.split()
+
+
+@topic.row(
+    "an AuthorizationPolicy for the client's identity", real={"meshed": 200, "unmeshed": 403}, source=ADMITTED, within=SETTLES
+)
+def the_client_is_admitted(stage: ParityContext) -> Any:
+    put(stage, f"{GROUP}/v1alpha1", "MeshTLSAuthentication", "client", identities=[demo.identity("client", demo.meshed(stage))])
+    put(
+        stage,
+        f"{GROUP}/v1alpha1",
+        "AuthorizationPolicy",
+        "client",
+        targetRef=SERVER,
+        requiredAuthenticationRefs=[{"group": GROUP, "kind": "MeshTLSAuthentication", "name": "client"}],
+    )
+    return both(stage)
+
+
+@topic.row(
+    "labels of an admitted request",
+    source=ADMITTED,
+    within=5,
+    real={
+        "srv_kind": "server",
+        "srv_name": "http",
+        "authz_group": GROUP,
+        "authz_kind": "authorizationpolicy",
+        "authz_name": "client",
+    },
+)
+def count_of_an_admission(stage: ParityContext) -> Any:
+    found = samples(stage, space(stage), "server", "inbound_http_authz_allow_total", authz_kind="authorizationpolicy")
+    names = ("srv_kind", "srv_name", "authz_group", "authz_kind", "authz_name")
+    return labels_of(found, *names)
+
+
+def with_route(stage: ParityContext) -> None:
+    """An HTTPRoute on the Server for GET /public that everybody may use."""
+    match = {"path": {"type": "PathPrefix", "value": "/public"}, "method": "GET"}
+    put(stage, "gateway.networking.k8s.io/v1", "HTTPRoute", "public", parentRefs=[SERVER], rules=[{"matches": [match]}])
+    put(stage, f"{GROUP}/v1alpha1", "NetworkAuthentication", "everyone", networks=[{"cidr": "0.0.0.0/0"}, {"cidr": "::/0"}])
+    put(
+        stage,
+        f"{GROUP}/v1alpha1",
+        "AuthorizationPolicy",
+        "public",
+        targetRef={"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "public"},
+        requiredAuthenticationRefs=[{"group": GROUP, "kind": "NetworkAuthentication", "name": "everyone"}],
+    )
+
+
+@topic.row(
+    "an HTTPRoute on the Server for GET /public with a policy for everyone: GET /public",
+    real={"meshed": 200, "unmeshed": 200},
+    source=ROUTE,
+    within=SETTLES,
+)
+def route_admits(stage: ParityContext) -> Any:
+    with_route(stage)
+    return both(stage, "/public/a")
+
+
+@topic.row("a path that no route of the Server matches", real={"meshed": 404, "unmeshed": 404}, source=ROUTE, within=2)
+def no_route(stage: ParityContext) -> Any:
+    return both(stage)
+
+
+@topic.row("a method that no route matches", real=404, source=ROUTE, within=2)
+def no_route_for_the_method(stage: ParityContext) -> Any:
+    return call(stage, path="/public/a", method="POST", body=1)["status"]
+
+
+@topic.row("the kubelet's probe of /healthz, now that a route exists", real="404", source="26-events.txt", within=12)
+def probe_needs_a_route(stage: ParityContext) -> Any:
+    found = kube.select(stage.api(), "Event", space(stage), fields="reason=Unhealthy")
+    messages = [event["message"] for event in found if "404" in event["message"]]
+    return "404" if messages else None
+
+
+@topic.row(
+    "the HTTPRoute's status", real={"Accepted": "True", "controller": "linkerd.io/policy-controller"}, source=ROUTE, within=3
+)
+def route_status(stage: ParityContext) -> Any:
+    found = kube.get(stage.api(), "gateway.networking.k8s.io/v1/HTTPRoute", "public", space(stage)) or {}
+    parents = found.get("status", {}).get("parents") or [{}]
+    accepted = {row["type"]: row["status"] for row in parents[0].get("conditions", [])}.get("Accepted")
+    return {"Accepted": accepted, "controller": parents[0].get("controllerName")}
+
+
+@topic.row(
+    "accessPolicy audit instead of deny, without the route", real={"meshed": 200, "unmeshed": 200}, source=AUDIT, within=SETTLES
+)
+def audit_admits(stage: ParityContext) -> Any:
+    kind = "gateway.networking.k8s.io/v1/HTTPRoute"
+    stage.once("route away", lambda: kube.delete(stage.api(), kind, "public", space(stage)))
+    a_server(stage, "audit")
+    return both(stage)
+
+
+@topic.row(
+    "the server proxy's log on an audited request",
+    source=AUDIT,
+    within=3,
+    real=Text(
+        "Request allowed server.group=policy.linkerd.io server.kind=server server.name=http .*authz.kind=default authz.name=audit"
+    ),
+)
+def log_of_an_audit(stage: ParityContext) -> Any:
+    text = stage.kubectl("logs", "-n", space(stage), "deploy/server", "-c", "linkerd-proxy", "--tail=200").text
+    found = re.findall(r"Request allowed .*", text)
+    return found[-1] if found else None

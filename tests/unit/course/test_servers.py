@@ -1,0 +1,116 @@
+"""``lab start`` and ``lab stop`` are a pair: what one opens and resumes, the other ends and stops."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner, Result
+
+from labs import config, errors
+from labs.clusters import backends
+from labs.course import commands, servers
+from labs.paths import Paths
+from tests.support.waiting import eventually
+
+URL = "http://127.0.0.1:8888/"
+
+
+@pytest.fixture
+def did(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """What the verbs did; the lab's clusters exist and are stopped."""
+    did: list[str] = []
+    backend = SimpleNamespace(
+        prepare=lambda progress: None, up=lambda progress: did.append("up"), stop=lambda: did.append("stop clusters")
+    )
+    monkeypatch.setattr(backends, "current", lambda: backend)
+    monkeypatch.setattr(os, "execvpe", lambda program, argv, env: did.append("jupyter"))
+    monkeypatch.setattr(servers, "running", lambda: [{"pid": 1, "url": URL}])
+
+    def stop(server: object) -> str:
+        did.append("stop jupyter")
+        return f"stopped JupyterLab at {URL}"
+
+    monkeypatch.setattr(servers, "_stop", stop)
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
+    Paths.current().kubeconfig.touch()
+    return did
+
+
+def invoke(verb: str, *words: str) -> Result:
+    return CliRunner().invoke(getattr(commands, verb), words)
+
+
+def test_start_resumes_and_opens_and_stop_ends_both(did: list[str]) -> None:
+    assert invoke("start", "--no-browser").exit_code == 0
+    stopped = invoke("stop")
+    assert stopped.exit_code == 0 and f"stopped JupyterLab at {URL}" in stopped.output
+    assert did == ["up", "jupyter", "stop clusters", "stop jupyter"]
+
+
+def test_start_makes_no_clusters_where_there_are_none(did: list[str]) -> None:
+    Paths.current().kubeconfig.unlink()
+    invoke("start", "--no-browser")
+    assert did == ["jupyter"], "notebook 01 makes them"
+
+
+def test_the_notebooks_open_even_if_the_clusters_do_not_run(did: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def up(progress: object) -> None:
+        raise errors.OtherLabRunning("the lab of another checkout runs", fix="lab stop there")
+
+    monkeypatch.setattr(backends, "current", lambda: SimpleNamespace(prepare=lambda progress: None, up=up))
+    result = invoke("start", "--no-browser")
+    assert did == ["jupyter"] and "the clusters do not run: the lab of another checkout runs" in result.output
+
+
+def test_stop_without_clusters_still_ends_jupyterlab_and_without_both_says_so(
+    did: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop() -> None:
+        raise errors.NotRunning("no lab is up in this checkout", fix="lab up")
+
+    monkeypatch.setattr(backends, "current", lambda: SimpleNamespace(stop=stop))
+    assert invoke("stop").exit_code == 0 and did == ["stop jupyter"]
+    monkeypatch.setattr(servers, "running", list)
+    assert isinstance(invoke("stop").exception, errors.NotRunning)
+
+
+@pytest.mark.parametrize(("name", "value"), [("JPY_PARENT_PID", "42"), ("JUPYTER_SERVER_URL", URL)])
+def test_the_server_that_the_command_runs_in_goes_on(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    server = {"pid": 42, "url": URL, "root_dir": str(config.NOTEBOOKS)}
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    monkeypatch.delenv("JUPYTER_SERVER_URL", raising=False)
+    assert not servers.contains_us(server)
+    monkeypatch.setenv(name, value)
+    assert servers.contains_us(server) and "goes on" in servers._stop(server)
+
+
+@pytest.fixture
+def jupyter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real server on this checkout's notebooks, with a runtime folder of its own."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    options = ["--no-browser", "--ServerApp.port=0", f"--ServerApp.root_dir={config.NOTEBOOKS}", "--allow-root"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-I", "-m", "jupyter", "server", *options], stdout=log, stderr=log)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_server_of_this_checkout_is_found_and_ended(jupyter: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    (found,) = eventually(servers.running, 60)
+    assert found["pid"] == jupyter.pid
+    assert servers.stop_all() == [f"stopped JupyterLab at {found['url']}"]
+    assert jupyter.wait(5) == 0 and servers.running() == []
+
+
+def test_a_note_that_outlived_its_server_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    note = {"pid": os.getpid(), "url": URL, "root_dir": str(config.NOTEBOOKS)}
+    monkeypatch.setattr(servers, "list_running_servers", lambda: [note, note | {"root_dir": "/elsewhere"}])
+    monkeypatch.setattr(servers.psutil.Process, "cmdline", lambda self: ["sleep", "300"])
+    assert servers.running() == [], "its number belongs to another program now"
