@@ -27,9 +27,9 @@ PLAIN = {"✓": "+", "✗": "x", "√": "+", "×": "x", "‼": "!", "…": "..."
 PLAIN_ERRORS = "boring-ops-lab.plain"
 
 
-def command(module: str, *args: str, python: str = sys.executable, unbuffered: bool = False) -> list[str]:
+def command(module: str, *args: str, python: str | None = None, unbuffered: bool = False) -> list[str]:
     """The command line that runs ``python -m module args`` isolated; ``unbuffered`` for output that goes to a log."""
-    return [python, *FLAGS, *(["-u"] if unbuffered else []), str(Path(__file__).resolve()), module, *args]
+    return [python or sys.executable, *FLAGS, *(["-u"] if unbuffered else []), str(Path(__file__).resolve()), module, *args]
 
 
 def environment(source: Mapping[str, str]) -> dict[str, str]:

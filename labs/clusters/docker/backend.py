@@ -109,9 +109,9 @@ class DockerBackend:
         self._delete(clusters)
         known = record.require()
         record.write(known.with_clusters({*known.clusters} - {*clusters}))
+        self._clear_links(clusters)
         for name in clusters:
             manifests.remove(name)
-            link_conditions.write(name, link_conditions.CLEAR)
         self._write_kubeconfig()
         self._connect()
 
@@ -225,8 +225,14 @@ class DockerBackend:
     def _connect(self) -> None:
         """Make routes and link conditions agree with the clusters there are; a restarted container has lost both."""
         routes.apply_routes(self.clusters())
-        if "shape-link" not in self.tool.unsupported:
+        if link_conditions.read_all():
             links.apply(self.containers.own_nodes())
+
+    def _clear_links(self, clusters: Sequence[str]) -> None:
+        """Forget the conditions on the links into ``clusters``, which are gone; their peers have filters for them."""
+        for name in clusters:
+            if link_conditions.read(name) != link_conditions.CLEAR:
+                links.shape(self.containers.own_nodes(), name, link_conditions.CLEAR)
 
     def _install_load_balancer(self, timeout: float) -> None:
         load_balancer.install(self.clusters().values(), timeout)

@@ -17,7 +17,7 @@ def test_not_linux(verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(build, "build", forbidden)
-    monkeypatch.setattr(bringup, "steps", forbidden)
+    monkeypatch.setattr(bringup, "start_steps", forbidden)
     assert cli.run([verb]) == 1
     said = capsys.readouterr().err
     assert "the embedded backend needs Linux; found darwin" in said
