@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from labs import errors
+from labs import errors, waiting
 
 pytestmark = pytest.mark.integration
 
@@ -197,18 +197,26 @@ def test_a_probe_that_times_out_is_tried_at_every_tick(pods: Any) -> None:
 
 
 def test_an_extended_resource_that_nobody_registered(pods: Any) -> None:
-    node = json.loads(pods.run("get", "nodes", "-o", "json"))["items"][-1]["metadata"]["name"]
+    name = json.loads(pods.run("get", "nodes", "-o", "json"))["items"][-1]["metadata"]["name"]
+
+    def node() -> Object:
+        status: Object = json.loads(pods.run("get", "node", name, "-o", "json"))["status"]
+        return status
+
+    def heartbeat() -> str:
+        return str(next(row["lastHeartbeatTime"] for row in node()["conditions"] if row["type"] == "Ready"))
+
     add = [{"op": "add", "path": "/status/capacity/example.com~1dongle", "value": "1"}]
-    pods.run("patch", "node", node, "--subresource", "status", "--type", "json", "--patch", json.dumps(add))
+    pods.run("patch", "node", name, "--subresource", "status", "--type", "json", "--patch", json.dumps(add))
+    before = heartbeat()
     try:
         pods.apply(pods.pod("dongle", LOOP, resources={"limits": {"example.com/dongle": "1"}}))
         pods.until("dongle", phase("Running"))
-        time.sleep(11)  # the node writes its status every ten seconds
-        kept = json.loads(pods.run("get", "node", node, "-o", "json"))["status"]["capacity"]["example.com/dongle"]
-        assert kept == "1"
+        assert waiting.wait_until(lambda: heartbeat() != before, 30, interval=0.5), "the node writes its status every ten seconds"
+        assert node()["capacity"]["example.com/dongle"] == "1"
     finally:
         remove = [{"op": "remove", "path": "/status/capacity/example.com~1dongle"}]
-        pods.run("patch", "node", node, "--subresource", "status", "--type", "json", "--patch", json.dumps(remove))
+        pods.run("patch", "node", name, "--subresource", "status", "--type", "json", "--patch", json.dumps(remove))
 
 
 def test_no_root_where_the_image_is_roots(pods: Any) -> None:

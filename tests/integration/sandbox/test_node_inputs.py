@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -126,3 +127,80 @@ def test_modes_of_an_empty_volume(pods: Pods) -> None:
     pods.apply(pods.pod("modes", "stat -c %a /data; touch /data/x && id -u", volumeMounts=mount, spec=spec))
     pods.until("modes", phase("Succeeded"), 60)
     assert pods.run("logs", "modes").split() == ["777", "1001"]
+
+
+def test_a_host_port_twice(pods: Pods) -> None:
+    here, port = {"nodeName": "n1"}, [{"containerPort": 80, "hostPort": 18080}]
+    pods.apply(pods.pod("first-port", "sleep 600", spec=here, ports=port))
+    pods.until("first-port", phase("Running"), 60)
+    pods.apply(pods.pod("second-port", "sleep 600", spec=here, ports=port))
+    assert pods.until("second-port", phase("Failed"), 60)["status"]["reason"] == "NodePorts"
+    assert pods.get("first-port")["status"]["phase"] == "Running"
+
+
+def test_an_extended_resource_that_nobody_registered(pods: Pods) -> None:
+    path = "/status/capacity/example.com~1dongle"
+    pods.run("patch", "node", "n1", "--subresource", "status", "--type", "json", "--patch", json_patch("add", path, "1"))
+    try:
+        pods.apply(pods.pod("dongle", "sleep 600", resources={"limits": {"example.com/dongle": "1"}}))
+        pods.until("dongle", phase("Running"), 60)
+    finally:
+        pods.run("patch", "node", "n1", "--subresource", "status", "--type", "json", "--patch", json_patch("remove", path))
+
+
+def json_patch(operation: str, path: str, value: str | None = None) -> str:
+    return json.dumps([{"op": operation, "path": path} | ({} if value is None else {"value": value})])
+
+
+def test_a_probe_that_times_out_is_tried_at_every_tick(pods: Pods) -> None:
+    """Three attempts of three seconds each are over after nine, not after fifteen."""
+    probe = {"exec": {"command": ["sleep", "60"]}, "periodSeconds": 3, "timeoutSeconds": 3, "failureThreshold": 3}
+    pods.apply(pods.pod("ticks", "trap 'exit 0' TERM; while :; do sleep 0.2; done", livenessProbe=probe))
+    pods.until("ticks", phase("Running"), 60)
+    began = time.monotonic()
+    pods.until_event("ticks", "Killing", "failed liveness probe", 30)
+    assert time.monotonic() - began < 14
+
+
+REDIRECT = """
+import http.server, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        status, headers = {
+            "/inside": (302, {"Location": "/broken"}),
+            "/outside": (302, {"Location": "http://other.example.com/"}),
+        }.get(self.path, (500, {}))
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+http.server.HTTPServer(("", 80), Handler).serve_forever()
+"""
+
+
+def test_a_probe_follows_a_redirect_on_its_host(pods: Pods) -> None:
+    probe = {"httpGet": {"path": "/inside", "port": 80}, "periodSeconds": 1}
+    pods.apply(pods.pod("inside", command=["python3", "-c", REDIRECT], readinessProbe=probe))
+    pods.until_event("inside", "Unhealthy", "HTTP probe failed with statuscode: 500", 60)
+    assert not running(pods.get("inside"))
+
+
+def test_a_probe_warns_of_a_redirect_to_another_host(pods: Pods) -> None:
+    probe = {"httpGet": {"path": "/outside", "port": 80}, "periodSeconds": 1}
+    pods.apply(pods.pod("outside", command=["python3", "-c", REDIRECT], readinessProbe=probe))
+    pods.until("outside", running, 60)
+    pods.until_event("outside", "ProbeWarning", "Probe terminated redirects", 30)
+
+
+def test_liveness_is_no_longer_asked_of_a_pod_that_terminates(pods: Pods) -> None:
+    liveness = {"exec": {"command": ["test", "-e", "/keep/alive"]}, "periodSeconds": 1, "failureThreshold": 1}
+    script = "touch /keep/alive; trap 'rm /keep/alive; sleep 4; exit 0' TERM; while :; do sleep 0.2; done"
+    spec = {"terminationGracePeriodSeconds": 20, "volumes": [{"name": "keep", "emptyDir": {}}]}
+    mounts = [{"name": "keep", "mountPath": "/keep"}]
+    probe = liveness | {"initialDelaySeconds": 1}
+    pods.apply(pods.pod("ending", script, spec=spec, volumeMounts=mounts, livenessProbe=probe))
+    pods.until("ending", running, 60)
+    pods.run("delete", "pod", "ending", "--timeout=30s")
+    assert not [message for reason, message in pods.events("ending") if reason == "Unhealthy"]

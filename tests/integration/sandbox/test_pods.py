@@ -1,4 +1,4 @@
-"""Pods on a real kubelet over the lab's runtime: a few of each kind; upstream's suite has the rest (docs/conformance.md)."""
+"""Pods on a real kubelet over the lab's runtime: a few of each kind; upstream's own suite covers the rest."""
 
 from __future__ import annotations
 
