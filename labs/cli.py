@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from labs import config, errors
-from labs.wire import loopback, open_files
+from labs.wire import no_proxy, open_files
 
 VERBS = {
     "doctor": ("labs.setup.commands", "Check whether this machine can run the lab. Changes nothing."),
@@ -80,7 +80,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; exit code 0 done, 1 failed (the message says what to type next), 2 wrong usage, 130 interrupted."""
-    loopback.exempt_environment()
+    no_proxy.exempt_environment()
     open_files.raise_limit()
     sys.exit(run(sys.argv[1:]))
 

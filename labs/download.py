@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from labs import errors
-from labs.wire import loopback
+from labs.wire import no_proxy
 
 Report = Callable[[int, int | None], None]
 """Called with the bytes that are there so far and the size of the whole, if the site tells it."""
@@ -103,7 +103,7 @@ def _is_sha256(word: str) -> bool:
 
 def _open(url: str, headers: dict[str, str], timeout: float) -> http.client.HTTPResponse:
     request = urllib.request.Request(url, headers={"User-Agent": "boring-ops-lab", **headers})
-    return loopback.open_url(request, timeout)
+    return no_proxy.open_url(request, timeout)
 
 
 def _append(url: str, part: Path, report: Report) -> None:

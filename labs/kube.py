@@ -24,7 +24,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError, Resour
 
 from labs.errors import CommandFailed, LabError, NotFound, NotRunning, TimedOut, UsageError
 from labs.paths import Paths
-from labs.wire import loopback
+from labs.wire import no_proxy
 
 ApiClient = kubernetes.client.ApiClient
 Object = dict[str, Any]
@@ -58,7 +58,7 @@ def connect(context: str, kubeconfig: Path | None = None) -> ApiClient:
     try:
         configuration = kubernetes.client.Configuration()
         kubernetes.config.load_kube_config(str(kubeconfig), context, client_configuration=configuration)
-        configuration.no_proxy = loopback.exempt(configuration.no_proxy or "")
+        configuration.no_proxy = no_proxy.exempt(configuration.no_proxy or "")
         return ApiClient(configuration)
     except kubernetes.config.ConfigException as error:
         raise NotRunning(f"no cluster {context!r} in {kubeconfig}: {error}", fix="lab up") from error

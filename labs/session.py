@@ -16,7 +16,7 @@ from labs.paths import Paths
 from labs.telemetry.prometheus import Prometheus
 from labs.telemetry.windows import Window
 from labs.topology import Role
-from labs.wire import loopback
+from labs.wire import no_proxy
 
 
 class Session:
@@ -77,7 +77,7 @@ class Session:
         namespace, slash, name = service.partition("/")
         if not (namespace and slash and name):
             raise UsageError(f"expected NAMESPACE/SERVICE; found {service!r}", fix='lab.url("shop/chat", cluster="app")')
-        return loopback.exempt_url(self.backend.service_url(self.cluster(cluster).name, namespace, name, port))
+        return no_proxy.exempt_url(self.backend.service_url(self.cluster(cluster).name, namespace, name, port))
 
     # Mesh and telemetry
 

@@ -18,7 +18,7 @@ from labs import config
 from labs.course.mime import CHECK_MIME, WIDGET_MIME
 from labs.course.notebooks import Notebook
 from labs.paths import Paths
-from labs.wire import isolated, loopback
+from labs.wire import isolated, no_proxy
 
 CELL_TIMEOUT = 900
 """Seconds one cell may take: more than any wait inside a cell; the longest (600 s) are for images from a poor network."""
@@ -57,7 +57,7 @@ def kernel_environment() -> dict[str, str]:
     """
     clean = isolated.environment(os.environ)
     clean.pop(isolated.STREAM_ENCODING, None)
-    loopback.exempt_environment(clean)
+    no_proxy.exempt_environment(clean)
     path = [str(Paths.current().bin), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     jupyter = [str(Path(sys.prefix) / "share" / "jupyter"), *filter(None, [os.environ.get("JUPYTER_PATH")])]
     return clean | {

@@ -19,7 +19,7 @@ from labs.faults import lifecycle
 from labs.lab import Lab
 from labs.telemetry.charts import Chart
 from labs.telemetry.job_load import stop_orphans
-from labs.wire import loopback
+from labs.wire import no_proxy
 
 
 class NotebookLab(Lab):
@@ -109,7 +109,7 @@ def set_environment(lab: Lab) -> None:
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     first = str(lab.paths.bin)
     os.environ["PATH"] = os.pathsep.join([first, *(part for part in path if part != first)])
-    loopback.exempt_environment()
+    no_proxy.exempt_environment()
     os.environ["KUBECONFIG"] = str(lab.paths.kubeconfig)
     os.environ["LAB_MANIFESTS"] = str(lab.paths.manifests)
     os.environ["LAB_GPU_API_SERVER"] = lab.backend.api_server(topology.primary("gpus").name)

@@ -12,7 +12,7 @@ from labs.embedded import control, plan, ports, programs, state
 from labs.paths import Paths
 from labs.record import Record
 from labs.steps import Action, Progress, Step
-from labs.wire import isolated, loopback
+from labs.wire import isolated, no_proxy
 
 OBJECTS = config.CLUSTERS / "embedded" / "boot"
 """Applied to every embedded cluster when it comes up."""
@@ -76,7 +76,7 @@ def supervisor_environment() -> dict[str, str]:
     """What the lab's processes inherit: the user's proxies for downloads, but not for the clusters' own addresses."""
     environment = isolated.environment(os.environ)
     ranges = (network for spec in topology.declared() for network in spec.ranges)
-    loopback.exempt_environment(environment, *map(str, ranges))
+    no_proxy.exempt_environment(environment, *map(str, ranges))
     return environment
 
 

@@ -1,4 +1,7 @@
-"""Where emptyDirs with ``medium: Memory`` live: in the machine's file system in memory, in a folder of this lab's own."""
+"""Where emptyDirs with ``medium: Memory`` live: in the machine's file system in memory, in a folder of this lab's own.
+
+Standard library only: ``labs.setup.teardown`` uses it where nothing is installed.
+"""
 
 from __future__ import annotations
 

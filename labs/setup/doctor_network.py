@@ -19,7 +19,7 @@ import psutil
 from labs import errors, shell, topology
 from labs.kubectl import program as kubectl_program
 from labs.setup.findings import Finding
-from labs.wire import loopback
+from labs.wire import no_proxy
 
 ROUTES = Path("/proc/net/route")
 DOCKER_NETWORKS = tuple(map(ipaddress.IPv4Network, ("172.16.0.0/12", "192.168.0.0/16")))
@@ -40,7 +40,7 @@ def loopback_is_direct() -> Finding:
     if not strays:
         return Finding(name, True, f"arrive ({proxies} is for others)" if proxies else "arrive, and no proxy is set")
     found = f"those of {' and '.join(strays)} do not arrive at {url}; " + (proxies or "no proxy is set in the environment")
-    fix = f"export NO_PROXY={loopback.exempt(_variable('NO_PROXY'))}; or let your firewall or VPN leave 127.0.0.0/8 alone"
+    fix = f"export NO_PROXY={no_proxy.exempt(_variable('NO_PROXY'))}; or let your firewall or VPN leave 127.0.0.0/8 alone"
     return Finding(name, False, found, fix)
 
 
@@ -91,7 +91,7 @@ def nodes_proxy() -> Finding:
     name = "proxy of the nodes"
     proxies = named_proxies()
     said = ", ".join(f"{variable}={value}" for variable, value in proxies.items()) or "none"
-    if not any(loopback.is_loopback(value) for value in proxies.values()):
+    if not any(no_proxy.is_loopback(value) for value in proxies.values()):
         return Finding(name, True, said)
     fix = "name the proxy by an address that containers reach too (Docker Desktop: host.docker.internal), not by localhost"
     return Finding(name, False, f"{said}: inside a node, localhost is the node", fix)

@@ -14,6 +14,7 @@ import signal
 import time
 from pathlib import Path
 
+from labs.embedded import shared_memory
 from labs.paths import Paths
 from labs.wire import isolated
 
@@ -60,9 +61,10 @@ def _have_ended(checkout: Path, state: Path) -> bool:
 
 
 def remove(checkout: Path) -> None:
-    """End the lab's processes and remove what it left: its state and its sockets."""
+    """End the lab's processes and remove what it left: its state, its sockets and its volumes in memory."""
     stop(checkout)
     state = Paths.current().state
+    shared_memory.remove_all()
     shutil.rmtree(state, ignore_errors=True)
     shutil.rmtree(Paths(state).run_dir(), ignore_errors=True)
 

@@ -38,7 +38,7 @@ SCRAPED = 2.0
 """Seconds until Prometheus has scraped the latest counts."""
 LINKERD = {MESHED: 1.4, GATEWAY: 2.0}
 """Milliseconds that a real Linkerd added to the median at 100 requests per second, on a busy machine: orders of magnitude
-(linkerd-observed, experiment 9)."""
+(recordings/linkerd, experiment 9)."""
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 MIB = 2**20

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+
+import pytest
 
 from labs.config import ROOT
 
@@ -43,3 +46,30 @@ def test_the_contracts_have_no_exceptions() -> None:
 def test_every_path_that_the_document_names_exists() -> None:
     named = re.findall(r"`((?:labs|clusters|scripts|tests|docs)/[\w./-]+)`", DOCUMENT.read_text())
     assert named and [path for path in named if not (ROOT / path).exists()] == []
+
+
+def has(path: str, name: str) -> bool:
+    """Whether the module defines ``name``: a function, a class, or ``Class.method``."""
+    body: list[ast.stmt] = ast.parse((ROOT / path).read_text()).body
+    for part in name.split("."):
+        found = [node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
+        named = next((node for node in found if node.name == part), None)
+        if named is None:
+            return False
+        body = named.body
+    return True
+
+
+def test_every_function_that_the_document_names_exists() -> None:
+    named = re.findall(r"`(labs/[\w./-]+\.py):([\w.]+)`", DOCUMENT.read_text())
+    assert len(named) > 20 and [f"{path}:{name}" for path, name in named if not has(path, name)] == []
+
+
+@pytest.mark.parametrize(("name", "there"), [("Loopback.dial", True), ("here", True), ("Loopback.gone", False), ("gone", False)])
+def test_a_function_that_is_gone_is_seen(name: str, there: bool) -> None:
+    assert has("labs/wire/network.py", name) is there
+
+
+def test_the_document_is_linked_from_where_a_stranger_begins() -> None:
+    for entry in ("README.md", "CONTRIBUTING.md"):
+        assert "(docs/architecture.md)" in (ROOT / entry).read_text()

@@ -11,7 +11,7 @@ from labs import errors, record
 from labs.clusters import membership
 from labs.clusters.base import Capabilities, Cluster, ImageLoader, no_loader, service_port
 from labs.clusters.embedded.nodes import EmbeddedNodes
-from labs.embedded import bringup, changes, control, old_layout, plan, programs, state
+from labs.embedded import bringup, cluster_changes, control, old_layout, plan, programs, state
 from labs.record import Record
 from labs.steps import Action, Progress, Step, run_steps
 
@@ -46,7 +46,7 @@ class Embedded:
         """Add what is missing to the running lab. Interrupting that must not take down what runs."""
         missing = sorted({*wanted.clusters} - {*record.require().clusters})
         if missing:
-            run_steps(changes.add_clusters(missing, timeout), progress, keep=keep)
+            run_steps(cluster_changes.add_clusters(missing, timeout), progress, keep=keep)
         else:
             agree = Action("Processes", lambda _: control.reload())
             run_steps([agree, *bringup.wait_steps(timeout)], progress, keep=True)
@@ -59,7 +59,7 @@ class Embedded:
         if clusters:
             control.require()
             membership.require_removable(clusters, self.clusters())
-            changes.remove_clusters(clusters)
+            cluster_changes.remove_clusters(clusters)
             return
         old_layout.stop_supervisor()
         bringup.stop_supervisor()

@@ -20,7 +20,7 @@ from labs.clusters.nodes import (
     recorded,
     require_added,
 )
-from labs.embedded import changes, control
+from labs.embedded import cluster_changes, control
 from labs.kube import Object
 from labs.link_conditions import LinkConditions
 from labs.steps import Progress
@@ -55,15 +55,15 @@ class EmbeddedNodes:
         spec = recorded(cluster)
         name = new_name(spec, request)
         control.require()
-        node = NodeSpec(name, changes.free_index(spec), gpu=request.gpu, labels=dict(request.labels))
-        changes.add_node(cluster, node, timeout, progress)
+        node = NodeSpec(name, cluster_changes.free_index(spec), gpu=request.gpu, labels=dict(request.labels))
+        cluster_changes.add_node(cluster, node, timeout, progress)
         return name
 
     def remove(self, cluster: str, node: str, progress: Progress) -> None:
         require_added(recorded(cluster), node)
         control.require()
         drain(Cluster(cluster), node, progress)
-        changes.forget_node(cluster, node)
+        cluster_changes.forget_node(cluster, node)
 
 
 def _processes(cluster: str, node: str, part: Part) -> list[psutil.Process]:

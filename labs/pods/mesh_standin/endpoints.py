@@ -112,7 +112,7 @@ def pod_identity(pod: Object | None) -> str | None:
 
 
 def pod_labels(pod: Object) -> dict[str, str]:
-    """A pod as the target in outbound metrics: the ``dst_*`` labels of linkerd-observed file 11."""
+    """A pod as the target in outbound metrics: the ``dst_*`` labels of recordings/linkerd file 11."""
     labels = pod["metadata"].get("labels") or {}
     found = {
         "dst_control_plane_ns": labels.get(linkerd.CONTROL_PLANE_NS, ""),

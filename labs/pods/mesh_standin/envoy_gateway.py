@@ -49,7 +49,7 @@ def _virtual_host(port: InboundPort, service: ServicePort, identity: str) -> Mes
     canonical = f"{service['name']}.{service['namespace']}.svc.cluster.local:{service['port']}"
     balanced = envoy_balancer.balanced(
         service,
-        None,  # the exported Service's failure accrual, retries and timeouts do not act here (linkerd-observed, experiment 2)
+        None,  # the exported Service's failure accrual, retries and timeouts do not act here (recordings/linkerd, experiment 2)
         attempts=envoy_balancer.CONNECT_ATTEMPTS,
         retried=False,
         logical=f"gateway {canonical}",

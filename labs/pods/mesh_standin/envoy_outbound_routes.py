@@ -23,7 +23,7 @@ from labs.pods.mesh_standin.proxy_config import (
 
 Services = Mapping[str, ServicePort]
 RETRIED_BODY = 65536
-"""Bytes of a request's body that are kept for a retry; larger ones are not retried (linkerd-observed, experiment 4)."""
+"""Bytes of a request's body that are kept for a retry; larger ones are not retried (recordings/linkerd, experiment 4)."""
 PASSTHROUGH = "passthrough"
 """The cluster of whatever is no Service."""
 EVERY_5XX = list(range(500, 600))

@@ -1,4 +1,4 @@
-"""From a pod and the policy resources of its cluster to what its proxy admits (behaviour: linkerd-observed, files 20 to 26)."""
+"""From a pod and the policy resources of its cluster to what its proxy admits (behaviour: recordings/linkerd, files 20 to 26)."""
 
 from __future__ import annotations
 

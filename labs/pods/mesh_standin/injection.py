@@ -1,4 +1,4 @@
-"""What the webhook does to a pod, as a JSON patch, in the form of the injections recorded in linkerd-observed (21, 26)."""
+"""What the webhook does to a pod, as a JSON patch, in the form of the injections recorded in recordings/linkerd (21, 26)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How calls to a Service are treated: retries, timeouts and failure accrual by annotation, and the HTTPRoutes of a Service.
 
-Behaviour: linkerd-observed, files 30 to 34. An annotation that cannot be read is ignored with a warning, as Linkerd does.
+Behaviour: recordings/linkerd, files 30 to 34. An annotation that cannot be read is ignored with a warning, as Linkerd does.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NotRequired, TypedDict
 
 CLUSTER_NETWORKS = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
-"""Linkerd's default ``clusterNetworks`` (linkerd-observed, file 26)."""
+"""Linkerd's default ``clusterNetworks`` (recordings/linkerd, file 26)."""
 EVERYWHERE = ("0.0.0.0/0", "::/0")
 DEFAULT_POLICIES = (
     "all-unauthenticated",

@@ -1,4 +1,4 @@
-"""The lines a Linkerd proxy logs about requests it did not pass on (linkerd-observed, files 21 to 25 and 30 to 34)."""
+"""The lines a Linkerd proxy logs about requests it did not pass on (recordings/linkerd, files 21 to 25 and 30 to 34)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linkerd's proxy metrics out of access-log records: names, labels and buckets of linkerd-observed files 11 and 51."""
+"""Linkerd's proxy metrics out of access-log records: names, labels and buckets of recordings/linkerd file 11."""
 
 from __future__ import annotations
 

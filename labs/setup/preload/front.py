@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from labs.wire import loopback
+from labs.wire import no_proxy
 
 MAGIC = 0x184D2A50
 """Of a skippable frame (RFC 8878, section 3.1.2); its size follows as four bytes, the lowest first."""
@@ -35,7 +35,7 @@ class FrontError(ValueError):
 def open_source(source: str) -> IO[bytes]:
     """A bundle's bytes from its beginning: a file's, or what an ``http://`` address answers."""
     if source.startswith(("http://", "https://")):
-        return loopback.open_url(urllib.request.Request(source), timeout=30)
+        return no_proxy.open_url(urllib.request.Request(source), timeout=30)
     return open(source, "rb")
 
 

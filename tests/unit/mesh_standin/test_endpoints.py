@@ -12,7 +12,7 @@ def test_a_meshed_endpoint_has_identity_and_labels() -> None:
     (port,) = service_ports([objects.service()], [objects.endpoint_slice("10.10.1.5")], [objects.pod()])
     (endpoint,) = port["endpoints"]
     assert endpoint["identity"] == "server.demo.serviceaccount.identity.linkerd.cluster.local"
-    assert endpoint["labels"] == {  # names and order of linkerd-observed file 11
+    assert endpoint["labels"] == {  # names and order of recordings/linkerd file 11
         "dst_control_plane_ns": "linkerd",
         "dst_deployment": "server",
         "dst_namespace": "demo",

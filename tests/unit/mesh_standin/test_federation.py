@@ -1,4 +1,4 @@
-"""Flat and federated services, against the objects of linkerd-observed files 60 and 62."""
+"""Flat and federated services, against the objects of recordings/linkerd files 60 and 62."""
 
 from __future__ import annotations
 

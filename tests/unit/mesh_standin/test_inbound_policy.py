@@ -1,4 +1,4 @@
-"""Whom a pod admits, against linkerd-observed files 20 to 26."""
+"""Whom a pod admits, against recordings/linkerd files 20 to 26."""
 
 from __future__ import annotations
 

@@ -220,7 +220,7 @@ def test_an_unknown_host_goes_to_the_clusters_proxy_with_its_whole_url(
 
 
 def test_a_proxy_tells_what_it_costs(pods: tuple[MeshedPod, MeshedPod]) -> None:
-    """Names as in linkerd-observed, file 11; Envoy's program, 60 MB that all proxies share, is not counted."""
+    """Names as in recordings/linkerd, file 11; Envoy's program, 60 MB that all proxies share, is not counted."""
     client, _ = pods
     text = client.admin("/metrics").text
     assert "# TYPE process_cpu_seconds_total counter" in text

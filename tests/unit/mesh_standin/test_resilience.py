@@ -1,6 +1,6 @@
 """A client and three servers, each with a real Envoy: retries, timeouts, circuit breaking, fail-fast, splits, balancing.
 
-What is expected is what linkerd-observed recorded (files 30 to 34, experiments 1 to 4).
+What is expected is what recordings/linkerd recorded (files 30 to 34, experiments 2 and 4).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The status of HTTPRoutes, as linkerd-observed files 24 and 34 have it."""
+"""The status of HTTPRoutes, as recordings/linkerd files 24 and 34 have it."""
 
 from __future__ import annotations
 

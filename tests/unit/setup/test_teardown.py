@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from labs.config import ROOT
+from labs.embedded import shared_memory
 from labs.setup import teardown
 
 SUPERVISOR = """
@@ -107,6 +108,8 @@ def test_a_lab_in_containers_needs_the_environment(checkout: Path) -> None:
         "labs/setup/teardown.py",
         "labs/paths.py",
         "labs/config.py",
+        "labs/embedded/__init__.py",
+        "labs/embedded/shared_memory.py",
         "labs/setup/pip_settings.py",
         "labs/wire/isolated.py",
         "labs/wire/run_folder.py",
@@ -117,5 +120,14 @@ def test_the_launcher_needs_nothing_installed(name: str) -> None:
     tree = ast.parse((ROOT / name).read_text())
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    ours = {"labs.config", "labs.paths", "labs.setup", "labs.setup.preload", "labs.wire", "labs.wire.run_folder"}
+    ours = {"labs.config", "labs.embedded", "labs.paths", "labs.setup", "labs.setup.preload", "labs.wire", "labs.wire.run_folder"}
     assert {module.partition(".")[0] for module in modules - ours} <= sys.stdlib_module_names
+
+
+def test_volumes_in_memory_of_killed_nodes_are_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_STATE", str(tmp_path / "lab"))
+    monkeypatch.setattr(shared_memory, "SHARED_MEMORY", tmp_path / "memory")
+    (tmp_path / "memory").mkdir()
+    shared_memory.make(shared_memory.folder("gpu-worker"))
+    teardown.remove(tmp_path)
+    assert list((tmp_path / "memory").iterdir()) == []

@@ -23,7 +23,7 @@ from labs import download, kube
 from labs.kubectl import program as kubectl_program
 from labs.setup.preload import front
 from labs.telemetry.prometheus import Prometheus
-from labs.wire import loopback
+from labs.wire import no_proxy
 
 ANSWER = {"gitVersion": "v1", "data": {"resultType": "scalar", "result": [0, "1"]}, "object": "list"}
 HOSTS = ["127.0.0.1", *(["127.10.0.1", "127.21.7.9"] if sys.platform == "linux" else [])]
@@ -60,10 +60,10 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The environment of a laptop at work: every scheme through a proxy, which refuses and notes what it is asked for."""
     asked: list[str] = []
     with serving("127.0.0.1", 403, asked) as url:
-        for name in loopback.PROXIES:
+        for name in no_proxy.PROXIES:
             monkeypatch.setenv(name, url)
             monkeypatch.setenv(name.upper(), url)
-        for name in loopback.LISTS:
+        for name in no_proxy.LISTS:
             monkeypatch.setenv(name, "localhost,127.0.0.1,.corp.example")
         yield asked
 
@@ -117,7 +117,7 @@ CLIENTS = [by_kubernetes_client, by_download, by_preload, by_prometheus, by_requ
 def test_no_client_asks_the_proxy_for_loopback(
     client: Callable[[str, Path], object], host: str, proxy: list[str], tmp_path: Path
 ) -> None:
-    loopback.exempt_url(f"http://{host}")  # as lab.url does with a URL that it gives out
+    no_proxy.exempt_url(f"http://{host}")  # as lab.url does with a URL that it gives out
     asked: list[str] = []
     with serving(host, 200, asked) as url:
         client(url, tmp_path)
@@ -126,7 +126,7 @@ def test_no_client_asks_the_proxy_for_loopback(
 
 def test_without_the_exemption_the_proxy_is_asked(proxy: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So the test above can fail."""
-    for name in loopback.LISTS:
+    for name in no_proxy.LISTS:
         monkeypatch.delenv(name)
     with serving("127.0.0.1", 200, []) as url, pytest.raises(subprocess.CalledProcessError):
         by_urllib(url, tmp_path)
@@ -156,22 +156,22 @@ async def test_the_nodes_client_never_asks_a_proxy(proxy: list[str]) -> None:
     ],
 )
 def test_what_is_loopback(url: str, expected: bool) -> None:
-    assert loopback.is_loopback(url) == expected
+    assert no_proxy.is_loopback(url) == expected
 
 
 def test_nothing_is_set_where_there_is_no_proxy() -> None:
     environment = {"NO_PROXY": "corp"}
-    loopback.exempt_environment(environment, "10.10.0.0/16")
+    no_proxy.exempt_environment(environment, "10.10.0.0/16")
     assert environment == {"NO_PROXY": "corp"}
 
 
-@given(st.lists(st.sampled_from(["corp", ".corp", " localhost", "10.0.0.0/8", ""])), st.sampled_from(loopback.LISTS))
+@given(st.lists(st.sampled_from(["corp", ".corp", " localhost", "10.0.0.0/8", ""])), st.sampled_from(no_proxy.LISTS))
 def test_what_was_exempt_stays_exempt_and_nothing_stands_twice(words: list[str], name: str) -> None:
     environment = {"https_proxy": "http://p", name: ",".join(words)}
-    loopback.exempt_environment(environment)
+    no_proxy.exempt_environment(environment)
     once = dict(environment)
-    loopback.exempt_environment(environment)
+    no_proxy.exempt_environment(environment)
     assert environment == once and once["NO_PROXY"] == once["no_proxy"]
     listed = once["NO_PROXY"].split(",")
     assert len(listed) == len(set(listed)) and "" not in listed
-    assert {word.strip() for word in words if word.strip()} | set(loopback.HOSTS) == set(listed)
+    assert {word.strip() for word in words if word.strip()} | set(no_proxy.HOSTS) == set(listed)
