@@ -78,7 +78,8 @@ def call(api: ApiClient, method: str, path: str, body: Object | None = None, *, 
         text = response.read()
         if not 200 <= response.status < 300:
             raise ApiException(status=response.status, reason=response.reason, body=text)
-        return json.loads(text)
+        answer: Object = json.loads(text)
+        return answer
 
 
 def documents(source: Path | Iterable[Object]) -> list[Object]:
@@ -100,20 +101,21 @@ def _apply_one(api: ApiClient, document: Object, namespace: str) -> Object:
     with _explained(f"apply {_title(kind, metadata['name'], metadata.get('namespace'))}"):
         resource = _resource(api, kind)
         target = (metadata.get("namespace") or namespace) if resource.namespaced else None
-        return resource.server_side_apply(
+        applied: Object = resource.server_side_apply(
             body=document, namespace=target, field_manager=FIELD_MANAGER, force_conflicts=True,
             _request_timeout=REQUEST_TIMEOUT,
         ).to_dict()  # fmt: skip
+        return applied
 
 
 def get(api: ApiClient, kind: str, name: str, namespace: str | None = None) -> Object | None:
     """One object, or None if there is none of that name."""
     with _explained(f"get {_title(kind, name, namespace)}"):
         try:
-            found = _resource(api, kind).get(name=name, namespace=namespace, _request_timeout=REQUEST_TIMEOUT)
+            found: Object = _resource(api, kind).get(name=name, namespace=namespace, _request_timeout=REQUEST_TIMEOUT).to_dict()
         except NotFoundError:
             return None
-        return found.to_dict()
+        return found
 
 
 def select(api: ApiClient, kind: str, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Object]:
@@ -130,10 +132,11 @@ def patch(api: ApiClient, kind: str, name: str, namespace: str | None, body: Obj
     """Merge ``body`` into an object (JSON merge patch: a value of None removes the field); a list is a JSON Patch."""
     form = "json-patch" if isinstance(body, list) else "merge-patch"
     with _explained(f"patch {_title(kind, name, namespace)}"):
-        return _resource(api, kind).patch(
+        patched: Object = _resource(api, kind).patch(
             body=body, name=name, namespace=namespace, content_type=f"application/{form}+json",
             _request_timeout=REQUEST_TIMEOUT,
         ).to_dict()  # fmt: skip
+        return patched
 
 
 def delete(api: ApiClient, kind: str, name: str, namespace: str | None = None, *, grace: int | None = None) -> bool:
@@ -155,7 +158,8 @@ def logs(api: ApiClient, namespace: str, pod: str, container: str) -> str:
         response = kubernetes.client.CoreV1Api(api).read_namespaced_pod_log(
             pod, namespace, container=container, _preload_content=False, _request_timeout=REQUEST_TIMEOUT
         )
-        return response.data.decode()  # type: ignore[attr-defined]  # with _preload_content=False it is the raw response
+        written: bytes = response.data  # type: ignore[attr-defined]  # with _preload_content=False it is the raw response
+        return written.decode()
 
 
 def wait(
@@ -261,9 +265,10 @@ def _resource(api: ApiClient, kind: str) -> Resource:
             raise UsageError(f"kind {kind!r} needs its group and version in front", fix=f'"GROUP/VERSION/{kind}"')
         version = KINDS[short]
     try:
-        return _dynamic(api).resources.get(api_version=version, kind=short)
+        resource: Resource = _dynamic(api).resources.get(api_version=version, kind=short)
     except ResourceNotFoundError:
         raise NotFound("kind", f"{version}/{short}", fix="kubectl api-resources") from None
+    return resource
 
 
 def _title(kind: str, name: str, namespace: str | None) -> str:

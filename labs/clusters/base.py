@@ -146,13 +146,14 @@ def pod_status(pod: Mapping[str, Any]) -> str:
         return "Terminating"
     for row in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
         state = row.get("state", {})
-        waiting = state.get("waiting", {}).get("reason")
-        ended = state.get("terminated", {}).get("reason")
+        waiting: str | None = state.get("waiting", {}).get("reason")
+        ended: str | None = state.get("terminated", {}).get("reason")
         if waiting and waiting != "PodInitializing":
             return waiting
         if ended and ended != "Completed":
             return ended
-    return status.get("reason") or status.get("phase", "Unknown")
+    otherwise: str = status.get("reason") or status.get("phase", "Unknown")
+    return otherwise
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ def refuse_other() -> None:
 def status() -> dict[str, Any]:
     """``{"pid", "started", "children": [{"name", "state", "pid", "restarts", "last_exit"}]}``"""
     require()
-    return _request("GET", "/children")
+    found: dict[str, Any] = _request("GET", "/children")
+    return found
 
 
 def stop() -> None:

@@ -125,7 +125,8 @@ class Prometheus:
         body = urllib.parse.urlencode({"query": promql, **parameters}).encode()
         try:
             with self._opener.open(f"{self.url}/api/v1/{call}", data=body, timeout=TIMEOUT) as response:
-                return json.load(response)["data"]
+                answer: dict[str, dict[str, Any]] = json.load(response)
+                return answer["data"]
         except urllib.error.HTTPError as error:
             raise _refused(promql, error.read().decode(errors="replace")) from None
         except (OSError, ValueError) as error:

@@ -85,7 +85,8 @@ async def find(api: KubeApi, resource: str, namespace: str | None, name: str) ->
 async def items(api: KubeApi, resource: str, namespace: str | None = None, **params: str) -> list[Object]:
     """The objects of a list; none if the kind is not served."""
     try:
-        return (await api.list(resource, namespace, **params))["items"]
+        found: list[Object] = (await api.list(resource, namespace, **params))["items"]
+        return found
     except ApiError as error:
         if error.code == 404:
             return []
