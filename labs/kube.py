@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,6 +23,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError, Resour
 
 from labs.errors import CommandFailed, LabError, NotFound, NotRunning, TimedOut, UsageError
 from labs.paths import Paths
+from labs.waiting import INTERVAL, attempts
 from labs.wire import loopback
 
 ApiClient = kubernetes.client.ApiClient
@@ -32,8 +32,6 @@ Condition = Callable[[Object | None], str | None]
 """Looks at an object (None: it does not exist) and says what is still missing, or None when all is well."""
 
 FIELD_MANAGER = "boring-ops-lab"
-POLL = 0.25
-"""Seconds between two looks while waiting."""
 REQUEST_TIMEOUT = 30.0
 """Seconds one call to the API server may take."""
 
@@ -163,25 +161,22 @@ def logs(api: ApiClient, namespace: str, pod: str, container: str) -> str:
 
 
 def wait(
-    api: ApiClient, kind: str, name: str, namespace: str | None, until: Condition, *, timeout: float = 60, pause: float = POLL
+    api: ApiClient, kind: str, name: str, namespace: str | None, until: Condition, *, timeout: float = 60, pause: float = INTERVAL
 ) -> Object | None:
     """Look again every ``pause`` seconds until ``until`` has nothing to say, and return the object (None if it is gone).
 
     Raises:
         TimedOut: it did not come true within ``timeout`` seconds. The message names the object and what is missing.
     """
-    deadline = time.monotonic() + timeout
-    while True:
+    missing: str | None = None
+    for _ in attempts(timeout, pause):
         found = get(api, kind, name, namespace)
         missing = until(found)
         if missing is None:
             return found
-        if time.monotonic() > deadline:
-            title = _title(kind, name, namespace)
-            scope = f" -n {namespace}" if namespace else ""
-            command = f"kubectl{scope} describe {kind.rpartition('/')[2].lower()} {name}"
-            raise TimedOut(f"{title} after {timeout:g} s: {missing}", fix=command)
-        time.sleep(pause)
+    scope = f" -n {namespace}" if namespace else ""
+    command = f"kubectl{scope} describe {kind.rpartition('/')[2].lower()} {name}"
+    raise TimedOut(f"{_title(kind, name, namespace)} after {timeout:g} s: {missing}", fix=command)
 
 
 def rolled_out(found: Object | None) -> str | None:

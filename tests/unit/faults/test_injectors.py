@@ -235,7 +235,6 @@ def test_a_cards_heal_waits_for_the_pod_that_used_it_while_there_is_one(
         return looks[min(len(seen), len(looks)) - 1]
 
     monkeypatch.setattr(kube, "select", select)
-    monkeypatch.setattr(simulated_gpu, "POLL", 0.0)
     maker = injector(find("gpu-xid79"))
     parameters = maker.resolve(session, {})
     saved_state = maker.capture_state(session, parameters)
@@ -255,7 +254,6 @@ def test_a_pod_that_is_held_back_after_its_second_failure_is_replaced(session: S
     monkeypatch.setattr(kube, "select", select)
     monkeypatch.setattr(kube, "delete", lambda api, *words, **_: deleted.append(words))
     monkeypatch.setattr(kube, "wait", lambda api, *words, **_: waited.append(words))
-    monkeypatch.setattr(simulated_gpu, "POLL", 0.0)
     maker = injector(find("gpu-ecc"))
     parameters = maker.resolve(session, {})
     maker.heal(session, parameters, {"pods": ["model-server-0"]})
@@ -282,7 +280,6 @@ def test_a_heal_does_not_wait_for_ever_for_a_pod_that_left_its_card(
         kube, "select", lambda *words, **chosen: simulators(*words, **chosen) if chosen.get("labels") else [READY]
     )
     monkeypatch.setattr(simulated_gpu, "RESTART_TIMEOUT", 0.1)
-    monkeypatch.setattr(simulated_gpu, "POLL", 0.01)
     maker = injector(find("gpu-xid79"))
     parameters = maker.resolve(session, {})
     saved_state = maker.capture_state(session, parameters)
