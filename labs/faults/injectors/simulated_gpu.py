@@ -87,7 +87,10 @@ class SimulatedGpu(PlacedByRole, Injector):
 
     def _gpu(self, session: Session, parameters: Parameters) -> dict[str, Any]:
         gpus = self._simulators(session).on(parameters["node"]).gpus()
-        return next(gpu for _, gpu in gpus if gpu["index"] == parameters["gpu"])
+        for _, gpu in gpus:
+            if gpu["index"] == parameters["gpu"]:
+                return gpu
+        raise NotFound(f"GPU on node {parameters['node']}", str(parameters["gpu"]), [str(gpu["index"]) for _, gpu in gpus])
 
     def _set(self, session: Session, parameters: Parameters, action: str) -> None:
         found = self._simulators(session)

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 
 from labs import kube
-from labs.errors import NotFound, UsageError
+from labs.errors import LabError, NotFound, UsageError
 from labs.faults.catalogue import find
 from labs.faults.injectors import extras, identity, injector, simulated_gpu
 from labs.mesh import certificates
@@ -87,6 +87,18 @@ def test_an_expired_issuer_is_of_the_same_anchor_and_comes_back(
     maker.heal(session, {}, saved_state)
     assert certificate(issuer) == before
     assert {name for kind, name in cluster if kind == "Pod"} == {"old"}, "who waits for a certificate is made anew"
+
+
+def test_an_issuer_in_another_form_is_refused_before_anything_changes(session: Session, issuer: dict[str, Any]) -> None:
+    issuer["data"] = {"ca.crt": ""}
+    maker = injector(find("issuer-expired"))
+    with pytest.raises(LabError, match=r"expected crt.pem and key.pem or tls.crt and tls.key .* found ca.crt"):
+        maker.resolve(session, {})
+
+
+def test_a_gpu_that_is_gone_is_named(session: Session) -> None:
+    with pytest.raises(NotFound, match="no GPU on node gpu-worker2 named '9'; there are: 0, 1, 2, 3"):
+        injector(find("gpu-xid79")).capture_state(session, {"node": "gpu-worker2", "gpu": 9})
 
 
 def test_a_foreign_anchor_signs_its_own_issuer(session: Session, cluster: Any, issuer: dict[str, Any]) -> None:
