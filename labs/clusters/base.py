@@ -164,6 +164,8 @@ class Capabilities:
     """Pods are containers with file systems and namespaces of their own."""
     real_linkerd: bool
     """The mesh is Linkerd, not the stand-in."""
+    pulls_k3s_images: bool = False
+    """Its nodes are k3s, whose own pods have images that the node's image has not inside."""
 
 
 class ImageLoader(Protocol):
