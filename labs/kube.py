@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -24,6 +23,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError, Resour
 
 from labs.errors import CommandFailed, LabError, NotFound, NotRunning, TimedOut, UsageError
 from labs.paths import Paths
+from labs.waiting import INTERVAL, attempts
 from labs.wire import no_proxy
 
 ApiClient = kubernetes.client.ApiClient
@@ -32,8 +32,6 @@ Condition = Callable[[Object | None], str | None]
 """Looks at an object (None: it does not exist) and says what is still missing, or None when all is well."""
 
 FIELD_MANAGER = "boring-ops-lab"
-POLL = 0.25
-"""Seconds between two looks while waiting."""
 REQUEST_TIMEOUT = 30.0
 """Seconds one call to the API server may take."""
 
@@ -78,7 +76,8 @@ def call(api: ApiClient, method: str, path: str, body: Object | None = None, *, 
         text = response.read()
         if not 200 <= response.status < 300:
             raise ApiException(status=response.status, reason=response.reason, body=text)
-        return json.loads(text)
+        answer: Object = json.loads(text)
+        return answer
 
 
 def documents(source: Path | Iterable[Object]) -> list[Object]:
@@ -100,20 +99,21 @@ def _apply_one(api: ApiClient, document: Object, namespace: str) -> Object:
     with _explained(f"apply {_title(kind, metadata['name'], metadata.get('namespace'))}"):
         resource = _resource(api, kind)
         target = (metadata.get("namespace") or namespace) if resource.namespaced else None
-        return resource.server_side_apply(
+        applied: Object = resource.server_side_apply(
             body=document, namespace=target, field_manager=FIELD_MANAGER, force_conflicts=True,
             _request_timeout=REQUEST_TIMEOUT,
         ).to_dict()  # fmt: skip
+        return applied
 
 
 def get(api: ApiClient, kind: str, name: str, namespace: str | None = None) -> Object | None:
     """One object, or None if there is none of that name."""
     with _explained(f"get {_title(kind, name, namespace)}"):
         try:
-            found = _resource(api, kind).get(name=name, namespace=namespace, _request_timeout=REQUEST_TIMEOUT)
+            found: Object = _resource(api, kind).get(name=name, namespace=namespace, _request_timeout=REQUEST_TIMEOUT).to_dict()
         except NotFoundError:
             return None
-        return found.to_dict()
+        return found
 
 
 def select(api: ApiClient, kind: str, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Object]:
@@ -130,10 +130,11 @@ def patch(api: ApiClient, kind: str, name: str, namespace: str | None, body: Obj
     """Merge ``body`` into an object (JSON merge patch: a value of None removes the field); a list is a JSON Patch."""
     form = "json-patch" if isinstance(body, list) else "merge-patch"
     with _explained(f"patch {_title(kind, name, namespace)}"):
-        return _resource(api, kind).patch(
+        patched: Object = _resource(api, kind).patch(
             body=body, name=name, namespace=namespace, content_type=f"application/{form}+json",
             _request_timeout=REQUEST_TIMEOUT,
         ).to_dict()  # fmt: skip
+        return patched
 
 
 def delete(api: ApiClient, kind: str, name: str, namespace: str | None = None, *, grace: int | None = None) -> bool:
@@ -155,29 +156,27 @@ def logs(api: ApiClient, namespace: str, pod: str, container: str) -> str:
         response = kubernetes.client.CoreV1Api(api).read_namespaced_pod_log(
             pod, namespace, container=container, _preload_content=False, _request_timeout=REQUEST_TIMEOUT
         )
-        return response.data.decode()  # type: ignore[attr-defined]  # with _preload_content=False it is the raw response
+        written: bytes = response.data  # type: ignore[attr-defined]  # with _preload_content=False it is the raw response
+        return written.decode()
 
 
 def wait(
-    api: ApiClient, kind: str, name: str, namespace: str | None, until: Condition, *, timeout: float = 60, pause: float = POLL
+    api: ApiClient, kind: str, name: str, namespace: str | None, until: Condition, *, timeout: float = 60, pause: float = INTERVAL
 ) -> Object | None:
     """Look again every ``pause`` seconds until ``until`` has nothing to say, and return the object (None if it is gone).
 
     Raises:
         TimedOut: it did not come true within ``timeout`` seconds. The message names the object and what is missing.
     """
-    deadline = time.monotonic() + timeout
-    while True:
+    missing: str | None = None
+    for _ in attempts(timeout, pause):
         found = get(api, kind, name, namespace)
         missing = until(found)
         if missing is None:
             return found
-        if time.monotonic() > deadline:
-            title = _title(kind, name, namespace)
-            scope = f" -n {namespace}" if namespace else ""
-            command = f"kubectl{scope} describe {kind.rpartition('/')[2].lower()} {name}"
-            raise TimedOut(f"{title} after {timeout:g} s: {missing}", fix=command)
-        time.sleep(pause)
+    scope = f" -n {namespace}" if namespace else ""
+    command = f"kubectl{scope} describe {kind.rpartition('/')[2].lower()} {name}"
+    raise TimedOut(f"{_title(kind, name, namespace)} after {timeout:g} s: {missing}", fix=command)
 
 
 def rolled_out(found: Object | None) -> str | None:
@@ -261,9 +260,10 @@ def _resource(api: ApiClient, kind: str) -> Resource:
             raise UsageError(f"kind {kind!r} needs its group and version in front", fix=f'"GROUP/VERSION/{kind}"')
         version = KINDS[short]
     try:
-        return _dynamic(api).resources.get(api_version=version, kind=short)
+        resource: Resource = _dynamic(api).resources.get(api_version=version, kind=short)
     except ResourceNotFoundError:
         raise NotFound("kind", f"{version}/{short}", fix="kubectl api-resources") from None
+    return resource
 
 
 def _title(kind: str, name: str, namespace: str | None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import sh
 
 from labs import errors
+from labs.waiting import wait_until
 
 END_TIMEOUT = 10.0
 """Seconds a program may take to end after SIGTERM."""
@@ -158,11 +159,7 @@ def _ends_before(deadline: float, process: Any) -> bool:
 
     Not ``wait(timeout=…)`` of ``sh``: other than ``wait()`` it does not wait for the last lines: an error would lack its reason.
     """
-    while process.is_alive():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    return wait_until(lambda: not process.is_alive(), deadline - time.monotonic())
 
 
 def _end(running: Iterable[Any]) -> None:

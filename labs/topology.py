@@ -96,12 +96,22 @@ def find(name: str) -> ClusterSpec:
 
 
 def with_role(role: Role) -> tuple[ClusterSpec, ...]:
-    """The declared clusters of a role, those on demand last."""
+    """The declared clusters of a role, those on demand last.
+
+    Raises:
+        UsageError: there is no such role; the message lists those there are.
+    """
+    if role not in ROLES:
+        raise UsageError(f"expected a role: {' or '.join(ROLES)}; found {role!r}", fix=f'lab.primary("{ROLES[0]}")')
     return tuple(sorted((spec for spec in declared() if spec.role == role), key=lambda spec: spec.on_demand))
 
 
 def primary(role: Role) -> ClusterSpec:
-    """The one cluster of a role that is up by default."""
+    """The one cluster of a role that is up by default.
+
+    Raises:
+        UsageError: as ``with_role``.
+    """
     return next(spec for spec in with_role(role) if not spec.on_demand)
 
 

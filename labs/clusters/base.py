@@ -146,13 +146,14 @@ def pod_status(pod: Mapping[str, Any]) -> str:
         return "Terminating"
     for row in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
         state = row.get("state", {})
-        waiting = state.get("waiting", {}).get("reason")
-        ended = state.get("terminated", {}).get("reason")
+        waiting: str | None = state.get("waiting", {}).get("reason")
+        ended: str | None = state.get("terminated", {}).get("reason")
         if waiting and waiting != "PodInitializing":
             return waiting
         if ended and ended != "Completed":
             return ended
-    return status.get("reason") or status.get("phase", "Unknown")
+    otherwise: str = status.get("reason") or status.get("phase", "Unknown")
+    return otherwise
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,8 @@ class Capabilities:
     """Pods are containers with file systems and namespaces of their own."""
     real_linkerd: bool
     """The mesh is Linkerd, not the stand-in."""
+    pulls_k3s_images: bool = False
+    """Its nodes are k3s, whose own pods have images that the node's image has not inside."""
 
 
 class ImageLoader(Protocol):

@@ -171,7 +171,8 @@ def held(node: str) -> set[tuple[str, str]]:
 
 def _id(text: str) -> str:
     # sha256:HEX, HEX.json or blobs/sha256/HEX: the digest of the image's configuration.
-    return re.findall(r"[0-9a-f]{64}", text)[-1]
+    digests: list[str] = re.findall(r"[0-9a-f]{64}", text)
+    return digests[-1]
 
 
 def full_name(name: str) -> str:

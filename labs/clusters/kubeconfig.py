@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from labs.errors import NotFound
 from labs.paths import Paths
 from labs.wire.replace_file import write_private
 
@@ -16,11 +17,14 @@ def merge(documents: Mapping[str, str]) -> str:
 
     Args:
         documents: cluster name → its kubeconfig (YAML). Where it has several contexts, the current one counts.
+
+    Raises:
+        NotFound: a kubeconfig lacks its current context, or the cluster or user that this names.
     """
     merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}
     for name, text in documents.items():
         found = yaml.safe_load(text)
-        context = _entry(found, "contexts", found["current-context"])["context"]
+        context = _entry(found, "contexts", found.get("current-context") or "")["context"]
         merged["clusters"].append({"name": name, "cluster": _entry(found, "clusters", context["cluster"])["cluster"]})
         merged["users"].append({"name": name, "user": _entry(found, "users", context["user"])["user"]})
         merged["contexts"].append({"name": name, "context": {"cluster": name, "user": name}})
@@ -29,7 +33,11 @@ def merge(documents: Mapping[str, str]) -> str:
 
 
 def _entry(document: Mapping[str, Any], kind: str, name: str) -> dict[str, Any]:
-    return next(row for row in document[kind] if row["name"] == name)
+    rows: list[dict[str, Any]] = document.get(kind) or []
+    for row in rows:
+        if row["name"] == name:
+            return row
+    raise NotFound(f"entry under {kind} of a kubeconfig", name, [row["name"] for row in rows], fix="kubectl config view")
 
 
 def write(documents: Mapping[str, str]) -> None:

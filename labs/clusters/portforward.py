@@ -22,9 +22,9 @@ import psutil
 from labs import config, errors
 from labs.clusters.base import Cluster, service_port
 from labs.paths import Paths
+from labs.waiting import attempts
 from labs.wire import isolated
 
-POLL = 0.1
 RETRY = 0.5
 """Seconds before kubectl is started again: a replaced pod needs a moment to be ready."""
 
@@ -97,16 +97,15 @@ def _free_port() -> int:
 
 
 def _wait_until_it_listens(port: int, what: str, record: Path, timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while True:
+    refused: OSError | None = None
+    for _ in attempts(timeout):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         except OSError as error:
-            if time.monotonic() > deadline:
-                log = f"lab logs forward-{record.stem}"
-                raise errors.TimedOut(f"no pod took a connection to {what} within {timeout:.0f} s", fix=log) from error
-        time.sleep(POLL)
+            refused = error
+    log = f"lab logs forward-{record.stem}"
+    raise errors.TimedOut(f"no pod took a connection to {what} within {timeout:.0f} s", fix=log) from refused
 
 
 def keep(context: str, namespace: str, service: str, ports: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 from labs.course.mime import CHECK_MIME
 from labs.course.render import render
 from labs.errors import CheckFailed, LabError, NotFound
+from labs.waiting import attempts
 
 if TYPE_CHECKING:
     from labs.lab import Lab
-
-POLL = 0.5
-"""Seconds between two looks while a check waits for something to become true."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +93,11 @@ def select(id: str) -> list[Check]:
 
 def run_one(lab: Lab, item: Check) -> Result:
     """Look until it is as expected or ``within`` seconds have passed; the last look counts."""
-    deadline = time.monotonic() + item.within
-    while True:
+    for _ in attempts(item.within):
         finding = _look(lab, item)
-        if finding.ok or time.monotonic() > deadline:
-            return Result(item.id, item.expected, finding.ok, finding.found, item.hint)
-        time.sleep(POLL)
+        if finding.ok:
+            break
+    return Result(item.id, item.expected, finding.ok, finding.found, item.hint)
 
 
 def _look(lab: Lab, item: Check) -> Finding:

@@ -52,7 +52,7 @@ def experiments(cluster: Cluster) -> Iterator[str]:
         kube.delete(cluster.api, kind, meta["name"], meta["namespace"])
     for kind, meta in found:
         kube.wait(cluster.api, kind, meta["name"], meta["namespace"], kube.deleted, timeout=GONE_TIMEOUT)
-        waiting.wait_until(partial(_has_no_pods, cluster, meta), GONE_TIMEOUT, interval=kube.POLL)
+        waiting.wait_until(partial(_has_no_pods, cluster, meta), GONE_TIMEOUT)
         yield f"{kind.lower()} {meta['namespace']}/{meta['name']} (notebook {meta['labels'][EXPERIMENT]})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -66,7 +67,9 @@ def start_supervisor(timeout: float) -> None:
     def answers() -> bool:
         if process.poll() is not None:
             raise errors.StepFailed("Supervisor", f"it ended with exit code {process.returncode}", fix="lab logs supervisor")
-        return control.identity() is not None
+        with contextlib.suppress(errors.TimedOut):  # it has only just begun to listen
+            return control.identity() is not None
+        return False
 
     if not waiting.wait_until(answers, timeout):
         raise errors.TimedOut(f"the supervisor does not answer after {timeout:.0f} s", fix="lab logs supervisor")
@@ -85,10 +88,13 @@ def stop_supervisor(grace: float = STOP_GRACE) -> None:
     found = control.identity()
     if found is None:
         return
-    control.stop()
+    with contextlib.suppress(errors.TimedOut):
+        control.stop()
 
     def gone() -> bool:
-        return control.identity() is None and not _is_alive(found.pid)
+        with contextlib.suppress(errors.TimedOut):
+            return control.identity() is None and not _is_alive(found.pid)
+        return False
 
     if not waiting.wait_until(gone, grace):
         # Its watchdog sees to the children.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +47,21 @@ def network() -> int:
 
 
 def identity() -> Identity | None:
-    """The supervisor of this checkout; None if none runs."""
+    """The supervisor of this checkout; None if none runs.
+
+    Raises:
+        TimedOut: one runs and does not answer.
+    """
     return _ask(socket_path())
 
 
 def others() -> Iterator[Identity]:
     """The supervisors of this user's other labs whose addresses collide with ours."""
     for path in sorted(socket_path().parent.parent.glob(f"*/{SOCKET}")):
-        found = _ask(path)
+        try:
+            found = _ask(path)
+        except errors.TimedOut:
+            continue  # whose it is, nobody says
         if found and not found.is_ours and found.network == network():
             yield found
 
@@ -63,6 +71,7 @@ def require() -> Identity:
 
     Raises:
         NotRunning: there is none.
+        TimedOut: there is one, and it does not answer.
         OtherLabRunning: another checkout's lab runs instead.
     """
     found = identity()
@@ -84,7 +93,8 @@ def refuse_other() -> None:
 def status() -> dict[str, Any]:
     """``{"pid", "started", "children": [{"name", "state", "pid", "restarts", "last_exit"}]}``"""
     require()
-    return _request("GET", "/children")
+    found: dict[str, Any] = _request("GET", "/children")
+    return found
 
 
 def stop() -> None:
@@ -116,20 +126,32 @@ def kill(name: str, signal: int = 9) -> int | None:
 
 
 def _ask(path: Path) -> Identity | None:
-    """Who answers at this socket; None if nobody does."""
+    """Who answers at this socket; None if nobody listens there.
+
+    Raises:
+        TimedOut: somebody listens and does not answer.
+    """
     try:
         body = _request("GET", "/identity", path=path)
         return Identity(Path(body["checkout"]), Path(body["state"]), body["pid"], body["network"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
+    except (errors.NotRunning, OSError, ValueError, KeyError):
         return None
 
 
-def _request(method: str, url: str, body: Any = None, *, path: Path | None = None, timeout: float = REQUEST_TIMEOUT) -> Any:
+def _request(method: str, url: str, body: Any = None, *, path: Path | None = None, timeout: float | None = None) -> Any:
+    timeout = REQUEST_TIMEOUT if timeout is None else timeout
     connection = _UnixConnection(path or socket_path(), timeout)
     try:
         connection.request(method, url, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
         response = connection.getresponse()
         text = response.read().decode()
+    except (TimeoutError, BlockingIOError) as error:  # the latter: so many wait for it already that it takes no more
+        raise _no_answer(f"{method} {url}", timeout, connection.server) from error
+    except (ConnectionError, http.client.HTTPException) as error:
+        raise errors.NotRunning(
+            f"expected the supervisor to answer {method} {url}; found that it has ended ({error!r})",
+            fix="lab status; lab logs supervisor",
+        ) from error
     finally:
         connection.close()
     if response.status == 404:
@@ -139,14 +161,27 @@ def _request(method: str, url: str, body: Any = None, *, path: Path | None = Non
     return json.loads(text)
 
 
+def _no_answer(question: str, timeout: float, server: int | None) -> errors.TimedOut:
+    who = f"the supervisor (process {server})" if server else "the supervisor"
+    last_resort = f"; if it stays so: kill -9 {server}, then the same command again" if server else ""
+    return errors.TimedOut(
+        f"expected {who} to answer {question} within {timeout:g} s; found no answer",
+        fix=f"lab status; lab logs supervisor{last_resort}",
+    )
+
+
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
+        self.server: int | None = None
+        """The process that listens at the other end, once connected."""
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))
+        credentials = struct.Struct("3i")  # pid, uid, gid: unix(7)
+        self.server = credentials.unpack(self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size))[0]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from labs.embedded import shared_memory
 from labs.paths import Paths
+from labs.waiting import wait_until
 from labs.wire import isolated
 
 SUPERVISOR = "labs.embedded.supervisor"
@@ -52,12 +53,7 @@ def stop(checkout: Path) -> int:
 
 def _have_ended(checkout: Path, state: Path) -> bool:
     """Whether all supervisors end within the grace."""
-    deadline = time.monotonic() + STOP_GRACE
-    while left := supervisors(checkout, state):
-        if time.monotonic() > deadline:
-            break
-        time.sleep(0.1)
-    return not left
+    return wait_until(lambda: not supervisors(checkout, state), STOP_GRACE)
 
 
 def remove(checkout: Path) -> None:

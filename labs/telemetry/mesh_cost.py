@@ -104,7 +104,8 @@ def _redrawn(rounds: Rounds, chosen: npt.NDArray[np.int64], share: float, draw: 
     padded = np.array([np.pad(latencies, (0, lengths.max() - len(latencies))) for latencies in rounds])
     which = (draw.random((*chosen.shape, lengths.max())) * lengths[chosen][..., None]).astype(np.int64)
     sampled = padded[chosen[..., None], which].reshape(len(chosen), -1)
-    return np.quantile(sampled, share, axis=1)
+    quantiles: Latencies = np.quantile(sampled, share, axis=1)
+    return quantiles
 
 
 def measure(

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from labs.errors import NotRunning, QueryError, TimedOut, UsageError
+from labs.waiting import attempts
 
 POINTS = 240
 """About as many points a query asks for when no step is given: a chart at notebook width shows no more."""
@@ -108,24 +109,22 @@ class Prometheus:
         Raises:
             TimedOut: still no result after ``timeout`` seconds.
         """
-        deadline = time.monotonic() + timeout
-        while True:
+        for _ in attempts(timeout, every):
             # At a whole second, where the rows of a ``query`` end: what was waited for is in the next one.
             found = self.instant(promql, at=time.time() // 1)
             if not found.empty:
                 return found
-            if time.monotonic() > deadline:
-                raise TimedOut(
-                    f"after {timeout:g} s nothing matches {promql!r} in cluster {self.cluster}",
-                    fix="the same query without its comparison, to see the value",
-                )
-            time.sleep(every)
+        raise TimedOut(
+            f"after {timeout:g} s nothing matches {promql!r} in cluster {self.cluster}",
+            fix="the same query without its comparison, to see the value",
+        )
 
     def _get(self, call: str, promql: str, parameters: dict[str, str]) -> dict[str, Any]:
         body = urllib.parse.urlencode({"query": promql, **parameters}).encode()
         try:
             with self._opener.open(f"{self.url}/api/v1/{call}", data=body, timeout=TIMEOUT) as response:
-                return json.load(response)["data"]
+                answer: dict[str, dict[str, Any]] = json.load(response)
+                return answer["data"]
         except urllib.error.HTTPError as error:
             raise _refused(promql, error.read().decode(errors="replace")) from None
         except (OSError, ValueError) as error:

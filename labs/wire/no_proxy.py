@@ -57,8 +57,9 @@ def open_url(request: urllib.request.Request, timeout: float) -> http.client.HTT
     """``urllib.request.urlopen``, without a proxy where the URL is on this machine; ``timeout`` in seconds."""
     if is_loopback(request.full_url):
         response: http.client.HTTPResponse = DIRECT.open(request, timeout=timeout)
-        return response
-    return urllib.request.urlopen(request, timeout=timeout)
+    else:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    return response
 
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))

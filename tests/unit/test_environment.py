@@ -1,4 +1,4 @@
-"""The lists of pyproject.toml: packages, as requirements.lock and environment.yml have them; modules not strictly typed yet."""
+"""The lists of pyproject.toml: packages, as requirements.lock and environment.yml have them; no module is typed less strictly."""
 
 from __future__ import annotations
 
@@ -57,29 +57,39 @@ def test_every_locked_package_has_a_hash() -> None:
     assert [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block] == []
 
 
-NOT_STRICT_AT_MOST = 11
-"""Entries of the list when it was begun: lower this as the list gets shorter, never raise it."""
+GENERATED = re.compile(r"labs\.wire\.[a-z_.]+_pb2(_grpc)?")
 
 
-def not_strict() -> list[str]:
-    """The modules that mypy does not check strictly."""
-    overrides = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["overrides"]
-    return [name for row in overrides if row.get("warn_return_any") is False for name in row["module"]]
+def not_strict(pyproject: str) -> list[str]:
+    """The modules of ours that mypy checks less than strictly, generated ones aside."""
+    relaxed: list[str] = []
+    for row in tomllib.loads(pyproject)["tool"]["mypy"]["overrides"]:
+        modules = [row["module"]] if isinstance(row["module"], str) else row["module"]
+        ours = [name for name in modules if name.split(".")[0] in ("labs", "tests", "scripts", "*")]
+        if set(row) - {"module"} == {"ignore_errors"}:
+            ours = [name for name in ours if not GENERATED.fullmatch(name)]
+        relaxed += ours
+    return relaxed
 
 
-def exists(module: str) -> bool:
-    path = ROOT.joinpath(*module.removesuffix(".*").split("."))
-    return path.is_dir() if module.endswith(".*") else path.with_suffix(".py").is_file()
-
-
-def test_types_are_checked_strictly_but_for_a_list_that_gets_shorter() -> None:
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["strict"] is True
-    assert 0 <= len(not_strict()) <= NOT_STRICT_AT_MOST
-    assert [name for name in not_strict() if not exists(name)] == []
+def test_types_are_checked_strictly_everywhere() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    mypy = tomllib.loads(text)["tool"]["mypy"]
+    assert mypy["strict"] is True
+    assert not_strict(text) == []
+    assert [name for name in mypy if name.startswith(("disallow_", "warn_", "strict_", "ignore_"))] == []
 
 
 @pytest.mark.parametrize(
-    ("module", "found"), [("labs.kube", True), ("labs.pods.*", True), ("labs.gone", False), ("labs.kube.*", False)]
+    ("override", "seen"),
+    [
+        ('module = ["labs.kube"]\nwarn_return_any = false', ["labs.kube"]),
+        ('module = "tests.unit.*"\ndisallow_any_generics = false', ["tests.unit.*"]),
+        ('module = ["labs.wire.cri.cri_pb2", "labs.wire.network"]\nignore_errors = true', ["labs.wire.network"]),
+        ('module = ["labs.wire.cri.cri_pb2"]\nignore_errors = true', []),
+        ('module = ["grpc.*"]\nignore_missing_imports = true', []),
+    ],
 )
-def test_a_module_that_is_gone_is_seen(module: str, found: bool) -> None:
-    assert exists(module) is found
+def test_a_module_with_relaxed_strictness_is_seen(override: str, seen: list[str]) -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    assert not_strict(f"{text}\n[[tool.mypy.overrides]]\n{override}\n") == seen

@@ -87,8 +87,16 @@ def require() -> Plan:
 
 
 def part(name: str) -> ClusterPlan:
-    """What the record says of one cluster."""
-    return next(part for part in require().clusters if part.name == name)
+    """What the record says of one cluster.
+
+    Raises:
+        NotFound: it does not know the cluster.
+    """
+    clusters = require().clusters
+    for found in clusters:
+        if found.name == name:
+            return found
+    raise errors.NotFound("cluster in this lab", name, [found.name for found in clusters], fix="lab status")
 
 
 def make(options: Options, found: list[Facts]) -> Plan:

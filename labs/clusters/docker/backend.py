@@ -31,10 +31,9 @@ STOP_TIMEOUT = 120.0
 class DockerBackend:
     """The clusters of one tool: ``containers`` says what there is, ``runner`` changes it, ``loader`` fills the nodes."""
 
-    can = Capabilities(has_containers=True, real_linkerd=True)
-
     def __init__(self, tool: ClusterTool) -> None:
         self.tool = tool
+        self.can = Capabilities(has_containers=True, real_linkerd=True, pulls_k3s_images=tool.pulls_k3s_images)
         self.name = tool.name
         self.runner = ToolRunner(tool)
         self.containers = NodeContainers(tool)

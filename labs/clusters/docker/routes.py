@@ -25,8 +25,8 @@ def nodes(cluster: Cluster) -> list[tuple[str, str, str]]:
     return [(item["metadata"]["name"], _internal_address(item), item["spec"]["podCIDR"]) for item in items]
 
 
-def _internal_address(node: Mapping[str, object]) -> str:
-    addresses = node["status"]["addresses"]  # type: ignore[index]
+def _internal_address(node: Mapping[str, Mapping[str, list[dict[str, str]]]]) -> str:
+    addresses = node["status"]["addresses"]
     return next(row["address"] for row in addresses if row["type"] == "InternalIP")
 
 

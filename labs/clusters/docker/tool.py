@@ -42,6 +42,8 @@ class ClusterTool:
     """What cannot be done to this tool's nodes, and why."""
     load_balancer: bool = False
     """Whether Services of type LoadBalancer get addresses only from the lab's own controller."""
+    pulls_k3s_images: bool = False
+    """Whether its nodes pull the images of k3s itself. The image of kind's nodes has those of Kubernetes inside."""
 
     @property
     def roles(self) -> frozenset[str]:
@@ -83,6 +85,7 @@ K3D = ClusterTool(
     # It copies the image and the arguments of an agent that the cluster has.
     add_node=("node", "create", "{node}", "--cluster", "{cluster}", "--role", "agent", "--wait", "--timeout", "{timeout:.0f}s"),
     node_name="k3d-{node}-0",
+    pulls_k3s_images=True,
     unsupported={
         "freeze-control-plane": "k3s is one process: control plane, kubelet and access to pods' logs would stop together",
         "shape-link": "the image of k3s has no tc(8), which delays packets",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,6 +13,7 @@ from labs.course.gameday.scenario import STEADY, Scenario
 from labs.errors import TimedOut, UsageError
 from labs.faults.catalogue import find
 from labs.faults.symptoms import is_present
+from labs.waiting import attempts, wait_until
 
 if TYPE_CHECKING:
     from labs.lab import Lab
@@ -20,7 +22,6 @@ CAUSES = {"bad-rollout": {}, "link-latency": {"latency": 700}}
 """By name, with their parameters: somebody ships a version, and the path between the clusters becomes slow."""
 SYMPTOM_TIMEOUT = 90.0
 """Seconds until a cause shows. It takes far less on an idle machine, but a laptop on stage is not idle."""
-POLL = 0.5
 SETTLE = 6.0
 """Seconds until graphs show it clearly: about the window of their rates."""
 
@@ -52,10 +53,9 @@ class Incident:
 
     def _wait_for_symptoms(self) -> None:
         for fault, injection in zip(self._faults, self._scenario.injections, strict=True):
-            while not is_present(self._lab, fault.symptom):
-                if time.time() - injection.start > SYMPTOM_TIMEOUT:
-                    raise TimedOut(f"{fault.name} shows no symptom after {SYMPTOM_TIMEOUT:g} s", fix="lab fault heal --all")
-                time.sleep(POLL)
+            left = SYMPTOM_TIMEOUT - (time.time() - injection.start)
+            if not wait_until(partial(is_present, self._lab, fault.symptom), left):
+                raise TimedOut(f"{fault.name} shows no symptom after {SYMPTOM_TIMEOUT:g} s", fix="lab fault heal --all")
         time.sleep(SETTLE)
 
     def page(self) -> Page:
@@ -72,12 +72,11 @@ class Incident:
         Raises:
             TimedOut: they still do after ``timeout`` seconds.
         """
-        deadline = time.monotonic() + timeout
-        while (page := self.page()).symptoms:
-            if time.monotonic() > deadline:
-                raise TimedOut(f"users still notice after {timeout:g} s: {'; '.join(page.symptoms)}", fix="lab fault list")
-            time.sleep(POLL)
-        return page
+        for _ in attempts(timeout):
+            page = self.page()
+            if not page.symptoms:
+                return page
+        raise TimedOut(f"users still notice after {timeout:g} s: {'; '.join(page.symptoms)}", fix="lab fault list")
 
     def snapshot(self) -> pd.DataFrame:
         """A few numbers from every layer, next to their steady-state values."""

@@ -25,13 +25,14 @@ def _term(term: Object, labels: Mapping[str, str], name: str) -> bool:
 
 
 def _expression(item: Object, labels: Mapping[str, str]) -> bool:
-    found, values, operator = labels.get(item["key"]), item.get("values", []), item["operator"]
+    found, operator = labels.get(item["key"]), item["operator"]
+    values: list[str] = item.get("values", [])
     if operator == "In":
         return found in values
     if operator == "NotIn":
         return found not in values
     if operator in ("Exists", "DoesNotExist"):
-        return (found is not None) == (operator == "Exists")
+        return (found is not None) is (operator == "Exists")
     return _compares(found, values[0], operator)
 
 

@@ -17,7 +17,7 @@ def field(path: str, node: Node, pod: PodRecord) -> str:
         MissingSource: the kubelet knows no such field.
     """
     metadata, spec = pod.pod["metadata"], pod.pod["spec"]
-    simple = {
+    simple: dict[str, str] = {
         "metadata.name": pod.name,
         "metadata.namespace": pod.namespace,
         "metadata.uid": pod.uid,
@@ -31,10 +31,11 @@ def field(path: str, node: Node, pod: PodRecord) -> str:
     if path in simple:
         return simple[path]
     for kind in ("labels", "annotations"):
+        pairs: dict[str, str] = metadata.get(kind, {})
         if path == f"metadata.{kind}":
-            return "\n".join(f'{key}="{_escape(value)}"' for key, value in sorted(metadata.get(kind, {}).items()))
+            return "\n".join(f'{key}="{_escape(value)}"' for key, value in sorted(pairs.items()))
         if path.startswith(f"metadata.{kind}['") and path.endswith("']"):
-            return metadata.get(kind, {}).get(path[len(f"metadata.{kind}['") : -2], "")
+            return pairs.get(path[len(f"metadata.{kind}['") : -2], "")
     raise MissingSource(f"unsupported fieldPath: {path}")
 
 

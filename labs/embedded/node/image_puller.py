@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
+import math
 from pathlib import Path
 
 from labs.embedded.node.backoff import Backoff
 from labs.embedded.node.context import PodContext
 from labs.embedded.node.images import Image, InvalidImageName
 from labs.embedded.node.model import ContainerRecord
+from labs.waiting import async_attempts
 
 RESYNC = 12.0
 """Seconds between two attempts to find an image whose name is wrong or that must not be pulled."""
 BACKOFF_SHOWN_AFTER = 2.0
-PULL_POLL = 1.0
-"""Seconds between two looks for a program that is still compiling."""
 
 
 async def pull(context: PodContext, container: ContainerRecord) -> Image:
@@ -51,12 +50,12 @@ async def pull(context: PodContext, container: ContainerRecord) -> Image:
 async def _pull_slowly(context: PodContext, container: ContainerRecord, name: str, image: Image) -> None:
     """Wait for the compiler as for a slow registry: ContainerCreating until the program is there."""
     context.event(container, "Normal", "Pulling", f'Pulling image "{name}"')
-    started = time.monotonic()
-    while not image.is_present:
-        await asyncio.sleep(PULL_POLL)
-    took = time.monotonic() - started
+    async for spent in async_attempts(math.inf):
+        if image.is_present:
+            took = f"{spent:.3f}s"
+            break
     size = Path(image.entrypoint[0]).stat().st_size
-    text = f'Successfully pulled image "{name}" in {took:.3f}s ({took:.3f}s including waiting). Image size: {size} bytes.'
+    text = f'Successfully pulled image "{name}" in {took} ({took} including waiting). Image size: {size} bytes.'
     context.event(container, "Normal", "Pulled", text)
 
 

@@ -157,19 +157,23 @@ class PodRecord:
 
     @property
     def uid(self) -> str:
-        return self.pod["metadata"]["uid"]
+        uid: str = self.pod["metadata"]["uid"]
+        return uid
 
     @property
     def name(self) -> str:
-        return self.pod["metadata"]["name"]
+        name: str = self.pod["metadata"]["name"]
+        return name
 
     @property
     def namespace(self) -> str:
-        return self.pod["metadata"]["namespace"]
+        namespace: str = self.pod["metadata"]["namespace"]
+        return namespace
 
     @property
     def phase(self) -> str:
-        return self.status.get("phase", "Pending")
+        phase: str = self.status.get("phase", "Pending")
+        return phase
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ def restart_policy(pod: Object, container: ContainerRecord) -> str:
     """The policy that counts for ``container`` where none of its rules match."""
     if container.kind == "sidecar":
         return "Always"
-    return container.spec.get("restartPolicy") or pod["spec"].get("restartPolicy", "Always")
+    policy: str = container.spec.get("restartPolicy") or pod["spec"].get("restartPolicy", "Always")
+    return policy
 
 
 def is_restarted(pod: Object, container: ContainerRecord, code: int) -> bool:

@@ -10,6 +10,8 @@ Protocol, one JSON object per packet of a SOCK_SEQPACKET socket. To the shim: ``
 From it: ``{"id", "pid"}`` or ``{"id", "errno"}``, later ``{"pid", "code"}``.
 """
 
+from __future__ import annotations
+
 import ctypes
 import errno
 import fcntl
@@ -20,6 +22,23 @@ import signal
 import socket
 import sys
 import termios
+
+TYPE_CHECKING = False  # not from typing: this process stays small
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class Start(TypedDict):
+        """A program to start, as the agent asks for it."""
+
+        id: int
+        program: str
+        argv: list[str]
+        env: dict[str, str]
+        cwd: str
+        owner: str
+        main: bool
+        tty: bool
+
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -95,7 +114,7 @@ class Shim:
             os.close(fd)
         return True
 
-    def start(self, request: dict, fds: list[int]) -> None:
+    def start(self, request: Start, fds: list[int]) -> None:
         reader, writer = os.pipe()  # both ends close on exec: EOF means the program runs
         pid = os.fork()
         if pid == 0:
@@ -144,14 +163,14 @@ class Shim:
             except ChildProcessError:
                 return
 
-    def tell(self, message: dict) -> None:
+    def tell(self, message: dict[str, int]) -> None:
         try:
             self.channel.send(json.dumps(message).encode())
         except (BrokenPipeError, ConnectionResetError):
             pass  # the agent is gone: the next read says so, and everything is killed
 
 
-def become(request: dict, fds: list[int], report: int) -> None:
+def become(request: Start, fds: list[int], report: int) -> None:
     """In the child: turn into the program asked for, or report the errno and exit."""
     try:
         parent = os.getppid()

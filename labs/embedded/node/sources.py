@@ -62,7 +62,8 @@ class Sources:
     async def token(self, namespace: str, account: str, body: Object) -> Object:
         """A new token of a service account (``status`` of a TokenRequest)."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-        return (await self._api.request("POST", path, body))["status"]
+        status: Object = (await self._api.request("POST", path, body))["status"]
+        return status
 
     async def services(self, namespace: str) -> list[Object]:
         """The Services of ``namespace`` that have a cluster IP, by name."""

@@ -80,7 +80,8 @@ class Volumes:
         return found
 
     def _specs(self) -> list[Object]:
-        return self._pod.pod["spec"].get("volumes", [])
+        volumes: list[Object] = self._pod.pod["spec"].get("volumes", [])
+        return volumes
 
     def _source(self, container: ContainerRecord, mount: Object) -> Path:
         volume = self.path(mount["name"])
@@ -98,7 +99,7 @@ class Volumes:
         if not source.exists():
             raise MountError(failed)
         # A copy: what is mounted by subPath never changes while the container lives.
-        copy = container.directory / "subpaths" / mount["name"] / sub
+        copy: Path = container.directory / "subpaths" / mount["name"] / sub
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, copy, dirs_exist_ok=True) if source.is_dir() else shutil.copy2(source, copy)
         return copy
@@ -205,7 +206,8 @@ class Volumes:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": request}
         status = await self._sources.token(self._pod.namespace, account, body)
         life = datetime.fromisoformat(status["expirationTimestamp"]).timestamp() - time.time()
-        token = status["token"].encode()
+        words: str = status["token"]
+        token = words.encode()
         self._tokens[key] = (time.time() + min(life * TOKEN_SHARE, TOKEN_MAX_AGE), token)
         return token
 

@@ -319,7 +319,8 @@ class PodWorker:
         return [record for record in self.record.containers.values() if record.kind == kind]
 
     def _full_grace(self) -> float:
-        return self.record.pod["spec"].get("terminationGracePeriodSeconds", 30)
+        grace: float = self.record.pod["spec"].get("terminationGracePeriodSeconds", 30)
+        return grace
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

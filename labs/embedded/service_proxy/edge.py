@@ -119,4 +119,4 @@ def delay(conditions: LinkConditions, size: int) -> float:
             tries += 1
         worst = max(worst, tries)
     # Each further loss of the same segment doubles the timeout (RFC 6298, 5.5).
-    return seconds + RETRANSMIT * (2**worst - 1)
+    return seconds + RETRANSMIT * ((1 << worst) - 1)

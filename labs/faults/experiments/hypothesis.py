@@ -43,7 +43,7 @@ class Hypothesis:
         quick = float((records["ok"] & (records["latency"] <= self.within)).mean())
         return Judgement(answered >= self.answered and quick >= self.quick, answered, quick)
 
-    def missed(self, records: pd.DataFrame) -> pd.Series:
+    def missed(self, records: pd.DataFrame) -> pd.Series[bool]:
         """For each second of the load: whether the ``WINDOW`` that starts there misses the objective."""
         if records.empty:
             return pd.Series(dtype="bool")

@@ -60,14 +60,15 @@ class Experiment:
         missed = self._missed(self.phases.heal_began)
         if missed.empty:
             return 0.0
-        last = missed.index[-1] + pd.Timedelta(seconds=1)
+        last: pd.Timestamp = missed.index[-1] + pd.Timedelta(seconds=1)
         if last >= self.load.records.index[-1].floor("s"):
             return None
         return (last - stamp(self.phases.heal_began)).total_seconds()
 
-    def _missed(self, since: float) -> pd.Series:
+    def _missed(self, since: float) -> pd.Series[bool]:
         missed = self.hypothesis.missed(self.load.records)
-        return missed[(missed.index >= stamp(since)) & missed]
+        late: pd.Series[bool] = missed[(missed.index >= stamp(since)) & missed]
+        return late
 
     @property
     def verdict(self) -> str:

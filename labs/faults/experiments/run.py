@@ -21,8 +21,10 @@ from labs.telemetry.job_load import JobLoad
 from labs.telemetry.load import Load
 from labs.telemetry.load_plan import LoadPlan
 from labs.telemetry.load_result import LoadResult
+from labs.waiting import attempts
 
 POLL = 0.3
+"""Seconds between two looks for the symptom: looking takes processor time from what is measured."""
 SHORTEST = 5.0
 """Seconds. The table skips the first four of a phase (``layers.settling``) and needs at least one more sample."""
 
@@ -88,11 +90,10 @@ def _watch(session: Session, fault: FaultContext, seconds: float) -> float | Non
     assert fault.injection is not None, "entered"
     end = time.monotonic() + seconds
     detected = None
-    while detected is None and time.monotonic() < end:
+    for _ in attempts(seconds, POLL):
         if is_present(session, fault.fault.symptom):
             detected = time.time() - fault.injection.start
-        else:
-            time.sleep(POLL)
+            break
     time.sleep(max(0.0, end - time.monotonic()))
     return detected
 

@@ -7,7 +7,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from labs import kube
-from labs.errors import NotFound
+from labs.errors import LabError, NotFound
 from labs.faults.injectors.base import Injector, Parameters, Pods, SavedState, Target
 from labs.mesh import certificates
 from labs.mesh.certificates import Authority
@@ -47,7 +47,7 @@ class ForeignAnchor(PlacedByRole, Injector):
         return Target(self.role, "ConfigMap", "linkerd-identity-trust-roots", NAMESPACE)
 
     def resolve(self, session: Session, parameters: Parameters) -> Parameters:
-        self._secret.require(session, "lab goto 05")
+        _keys_of(self._secret.require(session, "lab goto 05"))
         self._roots.require(session, "lab goto 05")
         return {}
 
@@ -58,7 +58,7 @@ class ForeignAnchor(PlacedByRole, Injector):
         return {"issuer": self._secret.require(session)["data"], "anchors": self._roots.require(session)["data"]}
 
     def inject(self, session: Session, parameters: Parameters) -> None:
-        names = next(pair for pair in KEYS if pair[0] in self._secret.require(session)["data"])
+        names = _keys_of(self._secret.require(session))
         anchor = self._lab_anchor() if self.expired else certificates.make_anchor()
         issuer = certificates.make_issuer(anchor, *([EXPIRED] if self.expired else []))
         pair = (issuer.certificate_pem, issuer.key_pem)
@@ -110,6 +110,23 @@ class ForeignAnchor(PlacedByRole, Injector):
         """Pods without a certificate retry with a growing back-off; new pods ask immediately."""
         workload = Pods(self.role, self.namespace, self.labels)
         workload.delete(session, workload.names(session, lacking=kube.ready))
+
+
+def _keys_of(secret: kube.Object) -> tuple[str, str]:
+    """Under which keys this Secret has the certificate and its private key.
+
+    Raises:
+        LabError: under none that we know.
+    """
+    data: dict[str, str] = secret.get("data") or {}
+    for pair in KEYS:
+        if set(pair) <= set(data):
+            return pair
+    known = " or ".join(" and ".join(pair) for pair in KEYS)
+    raise LabError(
+        f"expected {known} in the secret of the mesh's issuer; found {', '.join(sorted(data)) or 'nothing'}",
+        fix=f"kubectl -n {NAMESPACE} describe secret linkerd-identity-issuer",
+    )
 
 
 def _encoded(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,10 @@ from labs.faults.injectors.base import Injector, Parameters, SavedState, Target
 from labs.faults.simulators import Simulators
 from labs.session import Session
 from labs.topology import PlacedByRole, Role
+from labs.waiting import attempts
 
 RESTART_TIMEOUT = 40.0
 """Seconds a heal waits until a server is back on its GPU."""
-POLL = 0.5
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,11 @@ class SimulatedGpu(PlacedByRole, Injector):
         """
         self._set(session, parameters, "heal")
         owners: list[Target] = []
-        deadline = time.monotonic() + RESTART_TIMEOUT
-        while (waited_for := self._waited_for(session, parameters, saved_state)) and time.monotonic() < deadline:
+        for _ in attempts(RESTART_TIMEOUT):
+            waited_for = self._waited_for(session, parameters, saved_state)
+            if not waited_for:
+                break
             owners += [owner for pod in waited_for if (owner := self._replace(session, pod))]
-            time.sleep(POLL)
         for owner in owners:
             owner.wait(session, kube.replicas_ready)
 
@@ -87,7 +87,10 @@ class SimulatedGpu(PlacedByRole, Injector):
 
     def _gpu(self, session: Session, parameters: Parameters) -> dict[str, Any]:
         gpus = self._simulators(session).on(parameters["node"]).gpus()
-        return next(gpu for _, gpu in gpus if gpu["index"] == parameters["gpu"])
+        for _, gpu in gpus:
+            if gpu["index"] == parameters["gpu"]:
+                return gpu
+        raise NotFound(f"GPU on node {parameters['node']}", str(parameters["gpu"]), [str(gpu["index"]) for _, gpu in gpus])
 
     def _set(self, session: Session, parameters: Parameters, action: str) -> None:
         found = self._simulators(session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +11,10 @@ import click
 
 from labs.errors import LabError
 from labs.mesh.linkerd_cli.tables import to_json
+from labs.waiting import async_attempts
 from labs.wire.kube_api import ApiError, KubeApi
 
 SYMBOLS = {"success": "√", "warning": "‼", "error": "×"}
-RETRY = 1.0
-"""Seconds between two looks at something that may yet become true."""
 
 
 class CheckError(Exception):
@@ -69,7 +67,8 @@ class Result:
 
 async def run_check(api: KubeApi, check: Check, deadline: float) -> Result | None:
     """Look, again until ``deadline`` (monotonic seconds) if it may become true; None when there is nothing to look at."""
-    while True:
+    problem = ""
+    async for _ in async_attempts(deadline - time.monotonic() if check.retry else 0):
         try:
             return Result(check, "success", names=list(await check.look(api) or []))
         except Skip:
@@ -82,9 +81,7 @@ async def run_check(api: KubeApi, check: Check, deadline: float) -> Result | Non
             problem = error.message
         except (aiohttp.ClientError, TimeoutError, OSError, LabError) as error:
             problem = str(error)
-        if not check.retry or time.monotonic() >= deadline:
-            return Result(check, "error", problem)
-        await asyncio.sleep(RETRY)
+    return Result(check, "error", problem)
 
 
 class Report:

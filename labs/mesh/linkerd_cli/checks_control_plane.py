@@ -70,7 +70,8 @@ async def values(api: KubeApi) -> Object:
     config = await find(api, "configmaps", LINKERD, "linkerd-config")
     if config is None:
         raise CheckError('configmaps "linkerd-config" not found')
-    return yaml.safe_load(config["data"]["values"])
+    found: Object = yaml.safe_load(config["data"]["values"])
+    return found
 
 
 async def config_exists(api: KubeApi) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import aiohttp
 import yaml
 
-from labs.errors import LabError
+from labs.errors import LabError, NotFound
 from labs.paths import Paths
 from labs.wire.kube_api import ApiError, KubeApi, Object
 from labs.wire.kubeconfig import credentials
@@ -37,11 +37,21 @@ class Target:
         return yaml.safe_load(path.read_text()) or {}
 
     def cluster_entry(self) -> dict[str, Any]:
-        """The kubeconfig's entry (server, certificate authority) of this target's cluster."""
+        """The kubeconfig's entry (server, certificate authority) of this target's cluster.
+
+        Raises:
+            NotFound: the kubeconfig has no such context, or not the cluster that the context names.
+        """
         kubeconfig = self.read()
-        name = self.context or kubeconfig.get("current-context")
-        context = next(row["context"] for row in kubeconfig["contexts"] if row["name"] == name)
-        return next(row["cluster"] for row in kubeconfig["clusters"] if row["name"] == context["cluster"])
+        contexts = {row["name"]: row["context"] for row in kubeconfig.get("contexts") or ()}
+        clusters: dict[str, dict[str, Any]] = {row["name"]: row["cluster"] for row in kubeconfig.get("clusters") or ()}
+        name = self.context or kubeconfig.get("current-context") or ""
+        if name not in contexts:
+            raise NotFound("context", name, list(contexts), fix="kubectl config get-contexts")
+        cluster = contexts[name]["cluster"]
+        if cluster not in clusters:
+            raise NotFound("cluster in the kubeconfig", cluster, list(clusters), fix="kubectl config view")
+        return clusters[cluster]
 
     @contextlib.asynccontextmanager
     async def connect(self) -> AsyncIterator[KubeApi]:
@@ -85,7 +95,8 @@ async def find(api: KubeApi, resource: str, namespace: str | None, name: str) ->
 async def items(api: KubeApi, resource: str, namespace: str | None = None, **params: str) -> list[Object]:
     """The objects of a list; none if the kind is not served."""
     try:
-        return (await api.list(resource, namespace, **params))["items"]
+        found: list[Object] = (await api.list(resource, namespace, **params))["items"]
+        return found
     except ApiError as error:
         if error.code == 404:
             return []

@@ -32,7 +32,8 @@ Manifest = dict[str, Any]
 
 @cache
 def _defaults() -> dict[str, Any]:
-    return yaml.safe_load((FOLDER / "values.yaml").read_text())
+    defaults: dict[str, Any] = yaml.safe_load((FOLDER / "values.yaml").read_text())
+    return defaults
 
 
 def values_for(chart: str, assignments: tuple[str, ...]) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def values_for(chart: str, assignments: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         UsageError: an assignment has no ``=``, or names a top-level value the stand-in does not know (it would have no effect).
     """
-    values = copy.deepcopy(_defaults()[chart])
+    values: dict[str, Any] = copy.deepcopy(_defaults()[chart])
     for assignment in (part for text in assignments for part in re.split(r"(?<!\\),", text)):
         path, equals, value = assignment.partition("=")
         if not equals:
@@ -86,7 +87,8 @@ def render(template: str, values: dict[str, Any], **context: Any) -> list[Manife
 
 def crds() -> list[Manifest]:
     """The policy CRDs. Gateway API's own are there before, as with Linkerd: ``clusters/gateway-api``."""
-    return yaml.safe_load((FOLDER / "crds.yaml").read_text())["items"]
+    found: list[Manifest] = yaml.safe_load((FOLDER / "crds.yaml").read_text())["items"]
+    return found
 
 
 def control_plane(values: dict[str, Any], trust_anchors: str, issuer_certificate: str, issuer_key: str) -> list[Manifest]:

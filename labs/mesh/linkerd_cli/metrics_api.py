@@ -55,7 +55,8 @@ class Prometheus:
             ) from None
         if answer.get("status") != "success":
             raise LabError(f"Prometheus refused {promql!r}: {answer.get('error')}")
-        return answer["data"]["result"]
+        rows: list[dict[str, Any]] = answer["data"]["result"]
+        return rows
 
     async def grouped(self, promql: str, by: Sequence[str]) -> dict[Group, float]:
         """A query's values by the labels ``by``; those that are no number (a quantile of nothing) are left out."""

@@ -91,12 +91,14 @@ def _row(item: Object, kind: Kind, pods: Sequence[Object]) -> Row:
 
 
 def _belongs(pod: Object, item: Object, kind: Kind) -> bool:
+    of_pod: dict[str, str] = pod["metadata"]
+    of_item: dict[str, str] = item["metadata"]
     if kind.name == "namespace":
-        return pod["metadata"]["namespace"] == item["metadata"]["name"]
-    if pod["metadata"]["namespace"] != item["metadata"]["namespace"]:
+        return of_pod["namespace"] == of_item["name"]
+    if of_pod["namespace"] != of_item["namespace"]:
         return False
     if kind.name == "pod":
-        return pod["metadata"]["name"] == item["metadata"]["name"]
+        return of_pod["name"] == of_item["name"]
     selector = item.get("spec", {}).get("selector") or {}
     wanted = selector if kind.name == "service" else selector.get("matchLabels") or {}
     labels = pod["metadata"].get("labels") or {}

@@ -72,7 +72,8 @@ def _offered(args: argparse.Namespace, plan: Sequence[Arrival]) -> float:
     """Requests per second that the schedule asks for, on average."""
     if args.trace:
         return len(plan) / max(plan[-1].due, 1e-9)
-    return (args.rps_from + args.rps) / 2 if args.arrivals == "ramp" else args.rps
+    last: float = args.rps
+    return (args.rps_from + last) / 2 if args.arrivals == "ramp" else last
 
 
 async def _watch_loop(lag: HdrHistogram) -> None:

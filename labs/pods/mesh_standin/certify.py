@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from labs.pods.mesh_standin.certificates import new_request
 from labs.pods.mesh_standin.envoy_types import Message
@@ -49,4 +50,5 @@ def exchange(settings: Settings, csr: str) -> Message:
         connection.close()
     if response.status != 200:
         raise ValueError(f"{response.status} {text.decode(errors='replace')[:300]}")
-    return json.loads(text)
+    answer: dict[str, Any] = json.loads(text)
+    return answer

@@ -66,7 +66,7 @@ class Injection:
         }
 
     def _spec(self, pod: Object, namespace: Object) -> Object:
-        spec = pod["spec"]
+        spec: Object = pod["spec"]
         token = {"path": TOKEN_FILE, "audience": AUDIENCE, "expirationSeconds": 86400}
         volumes = [
             {"name": "linkerd-identity-end-entity", "emptyDir": {"medium": "Memory"}},

@@ -80,7 +80,8 @@ def _controller(item: Object) -> Object | None:
 
 
 def _name(pod: Object) -> str:
-    return pod["metadata"].get("name") or pod["metadata"].get("generateName", "") + "…"
+    metadata: dict[str, str] = pod["metadata"]
+    return metadata.get("name") or metadata.get("generateName", "") + "…"
 
 
 def configuration(url: str, certificate: str, owner: Object) -> Object:

@@ -35,12 +35,13 @@ def matches(selector: dict[str, Any] | None, labels: dict[str, str]) -> bool:
 
 
 def _holds(expression: dict[str, Any], labels: dict[str, str]) -> bool:
-    key, operator, values = expression["key"], expression["operator"], expression.get("values") or []
+    key, operator = expression["key"], expression["operator"]
+    values: list[str] = expression.get("values") or []
     if operator == "In":
         return labels.get(key) in values
     if operator == "NotIn":
         return labels.get(key) not in values
-    return (key in labels) == (operator == "Exists")
+    return (key in labels) is (operator == "Exists")
 
 
 def mirror_name(service: str, cluster: str) -> str:

@@ -18,8 +18,7 @@ def parts(backend: Backend) -> list[Part]:
         return [Programs(recipes.kubernetes(), programs.ensure), Programs(recipes.prometheus(), programs.ensure_prometheus)]
     in_engine = [*images.engine_images(backend.name), images.LAB_IMAGE]
     pods = NodeImages("images of the pods", lambda: [name for name in pod_images(backend) if name not in in_engine])
-    # k3s pulls some images by itself; kind's node image has its own inside.
-    k3s = [K3sImages()] if backend.name == "k3d" else []
+    k3s = [K3sImages()] if backend.can.pulls_k3s_images else []
     return [*tools(backend), *map(EngineImage, in_engine), pods, *k3s]
 
 

@@ -69,7 +69,8 @@ def test_resize_in_place_and_the_kubelet_lives_on(pods: Pods, kubectl: Kubectl) 
 
     def done(pod: Object) -> bool:
         status = pod["status"]["containerStatuses"][0]
-        return status.get("allocatedResources") == more and status.get("resources", {}).get("limits", {}).get("memory") == "96Mi"
+        limits: dict[str, str] = status.get("resources", {}).get("limits", {})
+        return bool(status.get("allocatedResources") == more and limits.get("memory") == "96Mi")
 
     after = pods.until("resized", done, 60)["status"]["containerStatuses"][0]
     assert (after["containerID"], after["restartCount"]) == (before["containerID"], 0)
@@ -94,7 +95,7 @@ def test_a_path_out_of_its_volume_is_refused(pods: Pods, path: str) -> None:
     pods.apply(pods.pod(name, "ls /data; sleep 600", env=[{"name": "P", "value": path}], volumeMounts=[mount], spec=volume))
 
     def refused(pod: Object) -> bool:
-        waiting = pod["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting", {})
+        waiting: dict[str, str] = pod["status"].get("containerStatuses", [{}])[0].get("state", {}).get("waiting", {})
         return waiting.get("reason") == "CreateContainerConfigError"
 
     pods.until(name, refused, 60)

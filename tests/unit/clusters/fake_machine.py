@@ -45,7 +45,8 @@ class Machine:
         )  # fmt: skip
 
     def read(self) -> dict[str, Any]:
-        return json.loads(self.file.read_text())
+        state: dict[str, Any] = json.loads(self.file.read_text())
+        return state
 
     def write(self, **changes: Any) -> None:
         known = self.read() if self.file.exists() else {}

@@ -261,6 +261,8 @@ def test_the_record_says_it_all(state: Path) -> None:
     a_plan(image="r/lab:1").save()
     assert plan.load() == a_plan(image="r/lab:1")
     assert plan.part("gpu").uid == "uid-gpu"
+    with pytest.raises(errors.NotFound, match="no cluster in this lab named 'moon'; there are: app, gpu"):
+        plan.part("moon")
 
 
 def test_up_again_with_other_options_is_refused(state: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from labs import config, errors
@@ -38,7 +40,8 @@ def test_another_checkouts_lab_is_left_alone(machine: Machine) -> None:
     backend = kind()
     machine.write(networks={"boring-ops-lab": {"labels": {"boring-ops-lab/checkout": "/home/ada/lab"}}})
     foreign(machine, backend, "app", "boring-ops-lab")
-    for action in (lambda: backend.up(Quiet()), backend.stop, backend.down):
+    actions: list[Callable[[], object]] = [lambda: backend.up(Quiet()), backend.stop, backend.down]
+    for action in actions:
         with pytest.raises(errors.OtherLabRunning, match="/home/ada/lab"):
             action()
     assert len(machine.containers()) == 3

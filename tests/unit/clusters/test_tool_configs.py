@@ -20,7 +20,8 @@ TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
 
 def load(tool: str, cluster: str) -> dict[str, Any]:
-    return yaml.safe_load((config.CLUSTERS / tool / f"{cluster}.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load((config.CLUSTERS / tool / f"{cluster}.yaml").read_text())
+    return found
 
 
 def gpu_labels(spec: ClusterSpec) -> list[dict[str, str] | None]:

@@ -21,7 +21,6 @@ PROMETHEUS = "prom/prometheus:v3"
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the agent looks for Prometheus; nothing is there yet."""
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
-    monkeypatch.setattr(image_puller, "PULL_POLL", 0.01)
     (tmp_path / "bin").mkdir()
     return tmp_path / "bin" / "prometheus"
 

@@ -41,7 +41,8 @@ class Node:
 
     @property
     def events(self) -> list[tuple[str, str, str]]:
-        return cast(Any, self.shared.events).seen
+        seen: list[tuple[str, str, str]] = cast(Any, self.shared.events).seen
+        return seen
 
     @property
     def granted(self) -> str:

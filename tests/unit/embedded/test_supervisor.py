@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -14,7 +17,7 @@ import pytest
 from labs.embedded import control
 from labs.embedded.child import ChildSpec
 from labs.embedded.supervisor import Supervisor
-from labs.errors import LabError, NotRunning, OtherLabRunning
+from labs.errors import LabError, NotRunning, OtherLabRunning, TimedOut
 from labs.paths import Paths
 from labs.waiting import async_attempts
 
@@ -116,3 +119,47 @@ def test_a_socket_that_nobody_serves_is_no_lab(state: Path) -> None:
     control.socket_path().parent.mkdir(parents=True)
     control.socket_path().touch()
     assert control.identity() is None
+
+
+@pytest.fixture
+def silent(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A supervisor that listens and never answers: this process."""
+    monkeypatch.setattr(control, "REQUEST_TIMEOUT", 0.1)
+    control.socket_path().parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(control.socket_path()))
+        listening.listen()
+        yield listening
+
+
+@pytest.mark.parametrize("ask", [control.identity, control.require, control.status, control.stop, control.reload])
+def test_a_supervisor_that_does_not_answer_is_told_with_what_to_type(silent: socket.socket, ask: Callable[[], object]) -> None:
+    with pytest.raises(TimedOut, match=r"expected the supervisor .* within 0.1 s; found no answer") as caught:
+        ask()
+    assert f"process {os.getpid()}" in caught.value.message
+    assert caught.value.fix.startswith("lab status; lab logs supervisor; if it stays so: kill -9")
+
+
+def test_a_request_that_takes_long_is_no_traceback_either(silent: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "require", lambda: None)
+    with pytest.raises(TimedOut, match="POST /children/kill"):
+        control.kill("app/node")
+
+
+def test_another_lab_that_does_not_answer_keeps_nobody(
+    silent: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_STATE", str(tmp_path / "my second lab"))
+    control.refuse_other()
+    with pytest.raises(NotRunning):
+        control.require()
+
+
+def test_a_supervisor_that_ends_while_it_is_asked_is_told(silent: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "REQUEST_TIMEOUT", 10.0)
+    monkeypatch.setattr(control, "require", lambda: None)
+    ending = threading.Thread(target=lambda: silent.accept()[0].close())
+    ending.start()
+    with pytest.raises(NotRunning, match="expected the supervisor to answer GET /children; found that it has ended"):
+        control.status()
+    ending.join()

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 
 from labs import kube
-from labs.errors import NotFound, UsageError
+from labs.errors import LabError, NotFound, UsageError
 from labs.faults.catalogue import find
 from labs.faults.injectors import extras, identity, injector, simulated_gpu
 from labs.mesh import certificates
@@ -87,6 +87,18 @@ def test_an_expired_issuer_is_of_the_same_anchor_and_comes_back(
     maker.heal(session, {}, saved_state)
     assert certificate(issuer) == before
     assert {name for kind, name in cluster if kind == "Pod"} == {"old"}, "who waits for a certificate is made anew"
+
+
+def test_an_issuer_in_another_form_is_refused_before_anything_changes(session: Session, issuer: dict[str, Any]) -> None:
+    issuer["data"] = {"ca.crt": ""}
+    maker = injector(find("issuer-expired"))
+    with pytest.raises(LabError, match=r"expected crt.pem and key.pem or tls.crt and tls.key .* found ca.crt"):
+        maker.resolve(session, {})
+
+
+def test_a_gpu_that_is_gone_is_named(session: Session) -> None:
+    with pytest.raises(NotFound, match="no GPU on node gpu-worker2 named '9'; there are: 0, 1, 2, 3"):
+        injector(find("gpu-xid79")).capture_state(session, {"node": "gpu-worker2", "gpu": 9})
 
 
 def test_a_foreign_anchor_signs_its_own_issuer(session: Session, cluster: Any, issuer: dict[str, Any]) -> None:
@@ -235,7 +247,6 @@ def test_a_cards_heal_waits_for_the_pod_that_used_it_while_there_is_one(
         return looks[min(len(seen), len(looks)) - 1]
 
     monkeypatch.setattr(kube, "select", select)
-    monkeypatch.setattr(simulated_gpu, "POLL", 0.0)
     maker = injector(find("gpu-xid79"))
     parameters = maker.resolve(session, {})
     saved_state = maker.capture_state(session, parameters)
@@ -255,7 +266,6 @@ def test_a_pod_that_is_held_back_after_its_second_failure_is_replaced(session: S
     monkeypatch.setattr(kube, "select", select)
     monkeypatch.setattr(kube, "delete", lambda api, *words, **_: deleted.append(words))
     monkeypatch.setattr(kube, "wait", lambda api, *words, **_: waited.append(words))
-    monkeypatch.setattr(simulated_gpu, "POLL", 0.0)
     maker = injector(find("gpu-ecc"))
     parameters = maker.resolve(session, {})
     maker.heal(session, parameters, {"pods": ["model-server-0"]})
@@ -282,7 +292,6 @@ def test_a_heal_does_not_wait_for_ever_for_a_pod_that_left_its_card(
         kube, "select", lambda *words, **chosen: simulators(*words, **chosen) if chosen.get("labels") else [READY]
     )
     monkeypatch.setattr(simulated_gpu, "RESTART_TIMEOUT", 0.1)
-    monkeypatch.setattr(simulated_gpu, "POLL", 0.01)
     maker = injector(find("gpu-xid79"))
     parameters = maker.resolve(session, {})
     saved_state = maker.capture_state(session, parameters)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,7 +124,7 @@ def test_one_that_cannot_be_healed_stays_and_does_not_keep_the_others(
 ) -> None:
     fault("gpu-overheat", gpu=0, node="gpu-worker").__enter__()
     fault("gpu-xid79", gpu=1, node="gpu-worker").__enter__()
-    through = gpu.kubectl
+    through: Callable[..., str] = gpu.kubectl
 
     def kubectl(*words: str) -> str:
         if "xid79" in words:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -60,6 +62,13 @@ def test_two_clusters_of_one_name_are_refused(tmp_path: Path) -> None:
     file.write_text(file.read_text() + file.read_text())
     with pytest.raises(UsageError, match="app twice"):
         topology.read(file)
+
+
+@pytest.mark.parametrize("ask", [topology.primary, topology.with_role])
+def test_an_unknown_role_is_refused_and_the_roles_are_named(ask: Callable[[topology.Role], object]) -> None:
+    with pytest.raises(UsageError, match="expected a role: users or gpus; found 'training'") as caught:
+        ask(cast(topology.Role, "training"))
+    assert caught.value.fix == 'lab.primary("users")'
 
 
 def test_code_finds_clusters_by_role_and_by_name() -> None:

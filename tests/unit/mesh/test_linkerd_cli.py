@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labs.errors import LabError, UsageError
+from labs.clusters import kubeconfig
+from labs.errors import LabError, NotFound, UsageError
 from labs.mesh.linkerd_cli import manifests
 from labs.mesh.linkerd_cli.app import COMMANDS, main, split_global_flags
+from labs.mesh.linkerd_cli.cluster import Target
 from labs.mesh.linkerd_cli.real_commands import SUB_COMMANDS
 from labs.mesh.linkerd_cli.tables import table
 from labs.mesh.standin import install_cli
@@ -54,6 +56,24 @@ def test_help_is_a_command_as_well(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_usage_exits_with_1_as_linkerds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--no-such-flag"]) == 1
     assert "--no-such-flag" in capsys.readouterr().err
+
+
+def test_the_clusters_entry_is_that_of_the_context(tmp_path: Path) -> None:
+    rows = {
+        "contexts": [{"name": "ours", "context": {"cluster": "c1"}}, {"name": "torn", "context": {"cluster": "c9"}}],
+        "clusters": [{"name": "c1", "cluster": {"server": "https://c1"}}],
+    }
+    (file := tmp_path / "kubeconfig").write_text(yaml.safe_dump(rows))
+    assert Target("ours", str(file)).cluster_entry() == {"server": "https://c1"}
+    with pytest.raises(NotFound, match="no context named 'moon'; there are: ours, torn"):
+        Target("moon", str(file)).cluster_entry()
+    with pytest.raises(NotFound, match="no cluster in the kubeconfig named 'c9'; there are: c1"):
+        Target("torn", str(file)).cluster_entry()
+
+
+def test_a_kubeconfig_without_its_current_context_is_refused() -> None:
+    with pytest.raises(NotFound, match="no entry under contexts of a kubeconfig named 'moon'"):
+        kubeconfig.merge({"app": yaml.safe_dump({"current-context": "moon"})})
 
 
 def test_context_is_allowed_before_and_after_the_sub_command() -> None:

@@ -39,12 +39,13 @@ def test_all_limits_of_a_policy() -> None:
     override = {"requestsPerSecond": 5, "clientRefs": [ref, ref | {"name": "batch", "namespace": "shop"}]}
     found = rate_limit.limits_of_server(SERVER, [policy(total=per_second(9), identity=per_second(2), overrides=[override])])
     identities = [identity_of("chat", "demo"), identity_of("batch", "shop")]
-    wanted = {"ref": REF, "total": 9, "identity": 2, "overrides": [{"rate": 5, "identities": identities}]}
+    wanted: RateLimit = {"ref": REF, "total": 9, "identity": 2, "overrides": [{"rate": 5, "identities": identities}]}
     assert found == wanted
 
 
 def test_a_limit_of_nothing_is_none() -> None:
-    assert rate_limit.limits_of_server(SERVER, [policy(total=per_second(0))]) == {"ref": REF, "overrides": []}
+    nothing: RateLimit = {"ref": REF, "overrides": []}
+    assert rate_limit.limits_of_server(SERVER, [policy(total=per_second(0))]) == nothing
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,12 @@ def test_a_bundle_has_tools_what_the_engine_needs_and_every_pods_image(
     assert {"busybox:1", *linkerd} <= set(pods.names()) and images.LAB_IMAGE not in pods.names()
     assert any(name.startswith("prom/prometheus:") for name in pods.names())
     assert any(isinstance(part, K3sImages) for part in found) == (tool is K3D)
+
+
+@pytest.mark.parametrize("pulls", [True, False])
+def test_the_tool_says_whether_its_nodes_pull_the_images_of_k3s(pulls: bool, linkerd: list[str]) -> None:
+    tool = replace(KIND, pulls_k3s_images=pulls)
+    assert any(isinstance(part, K3sImages) for part in contents.parts(DockerBackend(tool))) is pulls
 
 
 def test_k3ds_helper_is_of_the_version_of_the_k3d_in_the_bundle() -> None:

@@ -55,7 +55,8 @@ class TestNode:
         )
 
     def run_sandbox(self, config: pb.PodSandboxConfig) -> str:
-        return self.runtime.RunPodSandbox(pb.RunPodSandboxRequest(config=config), timeout=TIMEOUT).pod_sandbox_id
+        answer: pb.RunPodSandboxResponse = self.runtime.RunPodSandbox(pb.RunPodSandboxRequest(config=config), timeout=TIMEOUT)
+        return answer.pod_sandbox_id
 
     def create(self, sandbox: str, pod: pb.PodSandboxConfig, *command: str, **more: object) -> str:
         container = pb.ContainerConfig(
@@ -66,7 +67,8 @@ class TestNode:
             **more,  # type: ignore[arg-type]
         )
         request = pb.CreateContainerRequest(pod_sandbox_id=sandbox, config=container, sandbox_config=pod)
-        return self.runtime.CreateContainer(request, timeout=TIMEOUT).container_id
+        answer: pb.CreateContainerResponse = self.runtime.CreateContainer(request, timeout=TIMEOUT)
+        return answer.container_id
 
     def start(self, container: str) -> None:
         self.runtime.StartContainer(pb.StartContainerRequest(container_id=container), timeout=TIMEOUT)
@@ -79,7 +81,9 @@ class TestNode:
         return container
 
     def status(self, container: str) -> pb.ContainerStatus:
-        return self.runtime.ContainerStatus(pb.ContainerStatusRequest(container_id=container), timeout=TIMEOUT).status
+        request = pb.ContainerStatusRequest(container_id=container)
+        answer: pb.ContainerStatusResponse = self.runtime.ContainerStatus(request, timeout=TIMEOUT)
+        return answer.status
 
     def ended(self, container: str) -> pb.ContainerStatus:
         return eventually(lambda: self.status(container), holds=lambda found: found.state == pb.CONTAINER_EXITED)
@@ -95,7 +99,8 @@ class TestNode:
 
     def exec(self, container: str, *command: str, timeout: int = 10) -> pb.ExecSyncResponse:
         request = pb.ExecSyncRequest(container_id=container, cmd=command, timeout=timeout)
-        return self.runtime.ExecSync(request, timeout=TIMEOUT)
+        answer: pb.ExecSyncResponse = self.runtime.ExecSync(request, timeout=TIMEOUT)
+        return answer
 
     def stop(self, container: str, grace: int) -> None:
         self.runtime.StopContainer(pb.StopContainerRequest(container_id=container, timeout=grace), timeout=TIMEOUT)

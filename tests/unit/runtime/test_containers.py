@@ -143,7 +143,8 @@ def test_what_a_container_uses(node: TestNode) -> None:
     container = node.run("sh", "-c", script)
 
     def used() -> pb.ContainerStats:
-        return node.runtime.ContainerStats(pb.ContainerStatsRequest(container_id=container)).stats
+        stats: pb.ContainerStats = node.runtime.ContainerStats(pb.ContainerStatsRequest(container_id=container)).stats
+        return stats
 
     eventually(used, holds=lambda stats: stats.cpu.usage_core_nano_seconds.value > 200_000_000)
     eventually(used, holds=lambda stats: 300_000 <= stats.writable_layer.used_bytes.value < 1_000_000)

@@ -110,6 +110,7 @@ def test_a_lab_in_containers_needs_the_environment(checkout: Path) -> None:
         "labs/config.py",
         "labs/embedded/__init__.py",
         "labs/embedded/shared_memory.py",
+        "labs/waiting.py",
         "labs/setup/pip_settings.py",
         "labs/wire/isolated.py",
         "labs/wire/run_folder.py",
@@ -120,7 +121,10 @@ def test_the_launcher_needs_nothing_installed(name: str) -> None:
     tree = ast.parse((ROOT / name).read_text())
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    ours = {"labs.config", "labs.embedded", "labs.paths", "labs.setup", "labs.setup.preload", "labs.wire", "labs.wire.run_folder"}
+    ours = {
+        *("labs.config", "labs.embedded", "labs.paths", "labs.setup", "labs.setup.preload"),
+        *("labs.waiting", "labs.wire", "labs.wire.run_folder"),
+    }
     assert {module.partition(".")[0] for module in modules - ours} <= sys.stdlib_module_names
 
 

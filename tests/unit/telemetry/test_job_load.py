@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -49,9 +50,9 @@ def test_the_job_carries_the_plan_and_asks_for_a_proxy() -> None:
         ({"arrivals": "random"}, "poisson, constant, ramp, burst; found 'random'"),
     ],
 )
-def test_a_plan_that_cannot_run_is_refused(words: dict, said: str) -> None:
+def test_a_plan_that_cannot_run_is_refused(words: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        LoadPlan(**({"target": "chat", "rps": 1, "seconds": 1} | words)).check()
+        LoadPlan(**{"target": "chat", "rps": 1, "seconds": 1, **words}).check()
 
 
 def test_percentiles_count_failed_requests_and_the_index_is_the_intended_time() -> None:
@@ -92,10 +93,10 @@ def test_a_load_tells_what_has_ended_while_it_runs(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_load_ends_with_its_generator_not_with_what_runs_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    states: list[dict] = [{"running": {}}, {"terminated": {"exitCode": 0}}]
+    states: list[dict[str, Any]] = [{"running": {}}, {"terminated": {"exitCode": 0}}]
     looks = iter([states[0], *[states[1]] * 9])
 
-    def select(api: object, *words: str, **options: str) -> list[dict]:
+    def select(api: object, *words: str, **options: str) -> list[dict[str, Any]]:
         containers = [{"name": "beside", "state": {"running": {}}}, {"name": "loadgen", "state": next(looks)}]
         return [{"metadata": {"name": "load-1-x"}, "status": {"containerStatuses": containers}}]
 
@@ -113,7 +114,7 @@ def test_a_load_ends_with_its_generator_not_with_what_runs_beside_it(monkeypatch
 
 
 def test_only_the_loads_of_processes_that_are_gone_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[dict] = []
+    made: list[dict[str, Any]] = []
     monkeypatch.setattr("labs.kube.apply", lambda api, objects: made.append(objects[-1]))
     JobLoad(None, LoadPlan("chat", rps=1, seconds=9), lambda: ())  # type: ignore[arg-type]
     JobLoad(None, LoadPlan("chat", rps=1, seconds=9), lambda: ())  # type: ignore[arg-type]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
+import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-POLL = 0.1
-"""Seconds between two looks at a log that is followed."""
+from labs.waiting import async_attempts
+
 BLOCK = 64 * 1024
 """Bytes read at a time when looking for the last lines of a log."""
 
@@ -103,7 +103,7 @@ async def _lines(file: BinaryIO, follow: bool, ended: Callable[[], bool]) -> Asy
     """Complete lines of the file; with ``follow`` also those still to come."""
     rest = b""
     over = not follow
-    while True:
+    async for _ in async_attempts(math.inf):
         # One more look after the end: the last output may reach the file a moment later than the exit code reaches us.
         last, over = over, over or ended()
         while line := file.readline():
@@ -113,7 +113,6 @@ async def _lines(file: BinaryIO, follow: bool, ended: Callable[[], bool]) -> Asy
                 rest = b""
         if last:
             return
-        await asyncio.sleep(POLL)
 
 
 def tail_offset(file: BinaryIO, lines: int | None) -> int:

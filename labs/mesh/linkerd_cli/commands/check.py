@@ -18,7 +18,7 @@ from labs.wire.kube_api import KubeApi
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A Go duration such as ``1m30s``, in seconds."""
 
     name = "duration"
