@@ -26,7 +26,7 @@ from tests.parity.runner import Outcome
 def parity(backend: str | None, only: tuple[str, ...], as_json: bool, write: bool) -> None:
     """Ask the lab what a real Linkerd and a real kubelet were asked, and compare.
 
-    Installs and links the mesh where that is not done yet and leaves it there; all else it makes is removed.
+    Installs and links the mesh if that has not been done yet, and leaves it installed; removes everything else that it creates.
     """
     if write:
         report.DOCUMENT.write_text(report.document(topics()))

@@ -1,4 +1,4 @@
-"""Where rows are played: namespaces made for one run, and commands typed in them as a person would."""
+"""Where rows run: namespaces created for one run, and the commands typed in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from labs.paths import Paths
 T = TypeVar("T")
 Object = dict[str, Any]
 LABEL = "boring-ops-lab/parity"
-"""On every namespace of a run, so that a later run can remove what an interrupted one left."""
+"""On every namespace of a run, so that a later run can remove what an interrupted one left behind."""
 LABELS = {LABEL: "true", "app.kubernetes.io/part-of": "boring-ops-lab"}
 
 

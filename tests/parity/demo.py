@@ -1,4 +1,4 @@
-"""Workloads that talk to each other, in and out of the mesh, and what they are asked to say."""
+"""Workloads that call each other, in and out of the mesh, and the requests they send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mesh that Linkerd's rows need: installed and linked, where that is not done, with the lines of notebooks 04 and 06."""
+"""The mesh that Linkerd's rows need: installed and linked, if they are not yet, with the commands of notebooks 04 and 05."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pods for the kubelet's rows: one container ``main`` in a shell, made on first use, then only looked at."""
+"""Pods for the kubelet's rows: one container ``main`` in a shell, created on first use, then only observed."""
 
 from __future__ import annotations
 

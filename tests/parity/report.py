@@ -22,13 +22,13 @@ PREFACE = """\
 <!-- Written by `scripts/parity --write` from the rows under tests/parity/topics: change those, not this file. -->
 
 On the embedded backend the mesh is a stand-in and a node is a process. Each row below is a program: it asks a running lab and
-compares the answer with what a real Linkerd (edge-26.8.3) or a real kubelet (1.37) answered when it was recorded; the source
-is the excerpt of that recording. Where nothing was recorded, the source says `documented` and names the page of Linkerd's
-documentation, or the file of its source, that the answer is from. The last column says what holds on the embedded backend; a
-test runs every row and fails when that is not true, in either direction. On the other backends Linkerd and the kubelet are the
-real ones: `scripts/parity` asks them the same and prints the same table.
+compares the answer with the recorded answer of a real Linkerd (edge-26.8.3) or a real kubelet (1.37); the source is an excerpt
+of that recording. Where nothing was recorded, the source says `documented` and names the page of Linkerd's documentation, or the
+file of its source, that the answer comes from. The last column says how the embedded backend compares; a test runs every row and
+fails when that is not true, in either direction. On the other backends Linkerd and the kubelet are real: `scripts/parity` asks
+them the same questions and prints the same table.
 
-What is off by design, whatever a row says, is in [embedded-differences.md](embedded-differences.md) for nodes and in
+Differences by design, whatever a row says, are in [embedded-differences.md](embedded-differences.md) for nodes and in
 [mesh-standin.md](mesh-standin.md) for the mesh and its command.
 """
 

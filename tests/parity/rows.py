@@ -19,7 +19,7 @@ Subject = Literal["linkerd", "kubelet"]
 Verdict = Literal["same", "differs", "missing"]
 RECORDINGS = Path(__file__).parent / "recordings"
 DOCUMENTED = "documented: "
-"""How a source begins that is no recording."""
+"""How a source begins that is not a recording."""
 Probe = Callable[["ParityContext"], Any]
 
 

@@ -82,7 +82,7 @@ def exec_waiting(stage: ParityContext) -> Any:
     "host name inside a container",
     real="talks",
     source=SOURCE,
-    differs="no namespaces: a container sees the machine's host name, HOSTNAME is the pod's",
+    differs="no namespaces: a container sees the machine's host name, but HOSTNAME is the pod's",
 )
 def host_name(stage: ParityContext) -> Any:
     return shell_in(stage, "exec", running(stage), "--", "sh", "-c", "cat /proc/sys/kernel/hostname")[1].strip()
@@ -109,7 +109,7 @@ def logs_limit(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "logs --previous of a container that never ended",
+    "logs --previous of a container that never terminated",
     real=(1, containing('previous terminated container "main" in pod "talks" not found')),
     source=SOURCE,
 )

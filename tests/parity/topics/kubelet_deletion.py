@@ -37,12 +37,14 @@ def event_of_a_deletion(stage: ParityContext) -> Any:
     return event(stage, "stopped", "Killing")
 
 
-@topic.row("seconds until a pod that ignores TERM is gone, with a grace of 4 s", real=Between(4, 10, "s"), source=SOURCE)
+@topic.row("seconds until a pod that ignores TERM is gone, with a grace period of 4 s", real=Between(4, 10, "s"), source=SOURCE)
 def stubborn(stage: ParityContext) -> Any:
     return deleted(stage, "stubborn", f"trap '' TERM; {LOOP}", spec={"terminationGracePeriodSeconds": 4})
 
 
-@topic.row("seconds until a pod deleted with --force is gone, with a grace of 30 s", real=Between(0, 8, "s"), source=SOURCE)
+@topic.row(
+    "seconds until a pod deleted with --force is gone, with a grace period of 30 s", real=Between(0, 8, "s"), source=SOURCE
+)
 def forced(stage: ParityContext) -> Any:
     spec = {"terminationGracePeriodSeconds": 30}
     return deleted(stage, "forced", f"trap '' TERM; {LOOP}", "--grace-period=0", "--force", spec=spec)
@@ -62,7 +64,7 @@ def pre_stop_fails(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "what kubectl says of a pod that was never there", real=(1, containing('pods "ghost" not found')), source="08-exec-logs.txt"
+    "what kubectl says about a pod that never existed", real=(1, containing('pods "ghost" not found')), source="08-exec-logs.txt"
 )
 def never_there(stage: ParityContext) -> Any:
     return shell_in(stage, "delete", "pod", "ghost")

@@ -1,4 +1,4 @@
-"""Images that cannot be had."""
+"""Images that are not available."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.parity.expect import Text
 from tests.parity.pods import LOOP, event, pod, waiting
 from tests.parity.rows import Topic
 
-topic = Topic("kubelet_images", "kubelet", "Images that cannot be had")
+topic = Topic("kubelet_images", "kubelet", "Images that are not available")
 SOURCE = "03-image-pull.txt"
 NOWHERE = "registry.example.invalid/team/app:1"
 
@@ -19,7 +19,7 @@ def unknown(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "an image nobody has: what the container waits for in the end",
+    "an image that does not exist: what the container finally waits for",
     real={"reason": "ImagePullBackOff", "message": Text(f'Back-off pulling image "{NOWHERE}": ErrImagePull: .*')},
     source=SOURCE,
     within=40,
@@ -53,7 +53,7 @@ def events_of_a_failed_pull(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "the words in which the pull failed",
+    "the error message of the failed pull",
     real=Text('failed to pull and unpack image ".*": failed to resolve .*'),
     source=SOURCE,
     within=20,
@@ -65,7 +65,7 @@ def words_of_a_failed_pull(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "an image name that is none",
+    "an invalid image name",
     real={"reason": "InvalidImageName", "message": Text("Failed to apply default image tag .*couldn't parse image name .*")},
     source=SOURCE,
     within=20,

@@ -35,7 +35,7 @@ def init_fails(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "the condition Initialized then",
+    "the pod's condition Initialized at that point",
     real={"status": "False", "reason": "ContainersNotInitialized", "message": "containers with incomplete status: [i1 i2]"},
     source=SOURCE,
     within=20,
@@ -93,7 +93,7 @@ def ready_counts_the_sidecar(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "what ends a sidecar when the main container is done, and the pod's phase",
+    "what ends a sidecar when the main container has finished, and the pod's phase",
     real={"Killing": ["Stopping container sidecar"], "phase": "Succeeded"},
     source=SOURCE,
     within=30,

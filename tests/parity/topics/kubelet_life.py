@@ -16,7 +16,7 @@ COMMANDS = "10-command-errors.txt"
 
 
 @topic.row(
-    "events of a pod whose image is there, from its creation until it runs",
+    "events of a pod whose image is present, from its creation until it runs",
     real=["Scheduled", "Pulled", "Created", "Started"],
     source="01-running.txt",
     within=20,
@@ -83,7 +83,7 @@ def conditions_of_an_ended_pod(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "exit 7 again and again under restartPolicy Always: what the container waits for after its first restart",
+    "exit 7 repeatedly under restartPolicy Always: what the container waits for after its first restart",
     real={
         "reason": "CrashLoopBackOff",
         "message": Text("back-off 10s restarting failed container=main pod=crash_.*"),
@@ -113,7 +113,7 @@ def event_of_a_back_off(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "a command that is no file",
+    "a command that is not a file",
     real={"phase": "Failed", "reason": "StartError", "exit code": 128},
     source=COMMANDS,
     within=20,
@@ -143,7 +143,7 @@ def cannot_start_and_always(stage: ParityContext) -> Any:
     return {"reason": waiting(found).get("reason"), "phase": found["status"].get("phase")}
 
 
-@topic.row("exit code of a shell that finds no such command", real=127, source=COMMANDS, within=20)
+@topic.row("exit code of a shell that does not find the command", real=127, source=COMMANDS, within=20)
 def shell_finds_no_command(stage: ParityContext) -> Any:
     return end(pod(stage, "not-found", "nosuchcmd", spec=NEVER))["exit code"]
 
@@ -165,7 +165,7 @@ def root_is_refused(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "a container that takes more memory than its limit",
+    "a container that uses more memory than its limit",
     real={"phase": "Failed", "reason": "OOMKilled", "exit code": 137},
     source="06-oom.txt",
     within=25,
@@ -219,7 +219,7 @@ def unschedulable(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "a pod that names its node and is too big for it",
+    "a pod bound to a node that is too small for it",
     real={
         "phase": "Failed",
         "reason": "OutOfcpu",

@@ -17,7 +17,7 @@ HTTP = {"httpGet": {"path": "/health", "port": 18080}} | QUICK
 
 
 @topic.row(
-    "readiness by HTTP at a port where nobody listens",
+    "HTTP readiness probe of a port where nothing listens",
     real=Text(r'Readiness probe failed: Get "http://[\d.]+:18080/health": dial tcp [\d.]+:18080: connect: connection refused'),
     source=SOURCE,
     within=20,
@@ -28,7 +28,7 @@ def http_refused(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "readiness by TCP at a port where nobody listens",
+    "TCP readiness probe of a port where nothing listens",
     real=Text(r"Readiness probe failed: dial tcp [\d.]+:18080: connect: connection refused"),
     source=SOURCE,
     within=20,
@@ -47,7 +47,7 @@ def not_ready(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "liveness by a command that exits with 1: its text",
+    "a liveness command that exits with 1: the event's text",
     real="Liveness probe failed: out\nerr\n",
     source=SOURCE,
     within=20,
@@ -58,7 +58,7 @@ def exec_text(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "what is said when liveness has failed twice",
+    "the event when the liveness probe has failed twice",
     real="Container main failed liveness probe, will be restarted",
     source=SOURCE,
     within=25,
@@ -69,7 +69,7 @@ def killed_for_liveness(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "how a process that exits with 0 on TERM ended then",
+    "how a process that exits with 0 on TERM ends then",
     real={"reason": "Completed", "exit code": 0},
     source=SOURCE,
     within=25,
@@ -80,7 +80,7 @@ def polite_end(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "how a process that ignores TERM ended after its grace period of 2 s",
+    "how a process that ignores TERM ends after its grace period of 2 s",
     real={"reason": "Error", "exit code": 137},
     source=SOURCE,
     within=30,
@@ -119,7 +119,7 @@ def exec_missing(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "what is said when startup has failed twice",
+    "the event when the startup probe has failed twice",
     real="Container main failed startup probe, will be restarted",
     source=SOURCE,
     within=25,
@@ -130,7 +130,7 @@ def killed_for_startup(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "seconds until a process that ignores TERM is gone, with the probe's own grace of 1 s under the pod's 30 s",
+    "seconds until a process that ignores TERM is gone, with the probe's own grace period of 1 s instead of the pod's 30 s",
     real=Between(0, 15, "s"),
     source=SOURCE,
     within=30,
@@ -149,7 +149,7 @@ def _seconds(begun: str, over: str) -> float:
     return (datetime.fromisoformat(over) - datetime.fromisoformat(begun)).total_seconds()
 
 
-@topic.row("events Unhealthy of one failing probe: how many objects", real=1, source=SOURCE, within=20)
+@topic.row("number of Unhealthy event objects from one failing probe", real=1, source=SOURCE, within=20)
 def events_are_counted(stage: ParityContext) -> Any:
     pod(stage, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
     return len(event_messages(stage, "tcp-refused", "Unhealthy"))

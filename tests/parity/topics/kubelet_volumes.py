@@ -83,7 +83,7 @@ def failed_mount(stage: ParityContext) -> Any:
     return event(stage, "volume-cm", "FailedMount")
 
 
-@topic.row("seconds until a pod runs after its missing ConfigMap was made", real=Between(0, 25, "s"), source=SOURCE)
+@topic.row("seconds until a pod runs after its missing ConfigMap is created", real=Between(0, 25, "s"), source=SOURCE)
 def comes_once_it_is_there(stage: ParityContext) -> Any:
     import time
 
@@ -111,7 +111,7 @@ def updated(stage: ParityContext) -> str:
     return name
 
 
-@topic.row("a mounted ConfigMap after it was changed: the file in the folder", real="new", source=SOURCE, within=90)
+@topic.row("a mounted ConfigMap after a change: the file in the folder", real="new", source=SOURCE, within=90)
 def mounted_folder_changes(stage: ParityContext) -> Any:
     return shell_in(stage, "exec", updated(stage), "--", "cat", "/folder/key")[1].strip()
 
@@ -121,7 +121,7 @@ def environment_does_not_change(stage: ParityContext) -> Any:
     return shell_in(stage, "exec", updated(stage), "--", "sh", "-c", "echo $VALUE")[1].strip()
 
 
-@topic.row("the file mounted alone (subPath), once the folder has changed", real="old", source=SOURCE)
+@topic.row("a file mounted by subPath, once the folder has changed", real="old", source=SOURCE)
 def single_file_does_not_change(stage: ParityContext) -> Any:
     until(lambda: mounted_folder_changes(stage), lambda found: found == "new", 90, every=2)
     return shell_in(stage, "exec", updated(stage), "--", "cat", "/single")[1].strip()

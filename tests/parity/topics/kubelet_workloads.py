@@ -41,7 +41,7 @@ def deployment(stage: ParityContext, name: str, script: str, replicas: int) -> N
 
 
 @topic.row(
-    "a Job that is done: its conditions and their reason",
+    "a finished Job: its conditions and their reasons",
     real={"SuccessCriteriaMet": "CompletionsReached", "Complete": "CompletionsReached"},
     source=JOBS,
     within=25,
@@ -63,7 +63,7 @@ def job_failed(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "a Job whose activeDeadlineSeconds are over",
+    "a Job past its activeDeadlineSeconds",
     real={"reason": "DeadlineExceeded", "message": "Job was active longer than specified deadline"},
     source=JOBS,
     within=25,
@@ -81,7 +81,7 @@ def failed_pod_is_deleted(stage: ParityContext) -> Any:
 
 
 def bad_rollout(stage: ParityContext) -> str:
-    """A Deployment of two whose new image nobody has; its deadline for progress is 8 s."""
+    """A Deployment of two pods whose new image does not exist; its progress deadline is 8 s."""
 
     def make() -> None:
         deployment(stage, "rolls", POLITE, 2)
@@ -92,7 +92,7 @@ def bad_rollout(stage: ParityContext) -> str:
 
 
 @topic.row(
-    "rollout status of a Deployment whose new image nobody has",
+    "rollout status of a Deployment whose new image does not exist",
     real=(1, containing('deployment "rolls" exceeded its progress deadline')),
     source=ROLLOUT,
 )
@@ -106,7 +106,7 @@ def old_pods_stay(stage: ParityContext) -> Any:
     return {"ready": found["status"].get("readyReplicas"), "Available": condition(found, "Available").get("status")}
 
 
-@topic.row("a version that crashes and has no readiness probe: what rollout status says of it", real=0, source=ROLLOUT)
+@topic.row("a version that crashes and has no readiness probe: exit code of rollout status", real=0, source=ROLLOUT)
 def crashing_version_rolls_out(stage: ParityContext) -> Any:
     deployment(stage, "crashes", POLITE, 1)
     patched = {"spec": {"template": template("crashes", "sleep 1; exit 1")}}

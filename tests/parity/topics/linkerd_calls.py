@@ -23,25 +23,27 @@ def ours(headers: dict[str, str]) -> list[str]:
     )
 
 
-@topic.row("headers of the mesh that a server sees in a call from a meshed client", real=["l5d-client-id"], source=CALLS)
+@topic.row("mesh headers that a server sees in a call from a meshed client", real=["l5d-client-id"], source=CALLS)
 def request_headers(stage: ParityContext) -> Any:
     namespace = demo.meshed(stage)
     return ours(demo.seen(demo.ask(stage, namespace, demo.url("server", namespace))[0]))
 
 
-@topic.row("headers of the mesh in the answer", real=[], source=CALLS)
+@topic.row("mesh headers in the response", real=[], source=CALLS)
 def response_headers(stage: ParityContext) -> Any:
     namespace = demo.meshed(stage)
     return ours(demo.ask(stage, namespace, demo.url("server", namespace))[0]["headers"])
 
 
-@topic.row("the answer's server header is the application's own", real=Text("BaseHTTP/.*"), source=CALLS)
+@topic.row("the Server header of the response is the application's own", real=Text("BaseHTTP/.*"), source=CALLS)
 def server_header(stage: ParityContext) -> Any:
     namespace = demo.meshed(stage)
     return demo.ask(stage, namespace, demo.url("server", namespace))[0]["headers"].get("server")
 
 
-@topic.row("the host a server sees is what the client asked for", real="server.NAMESPACE.svc.cluster.local:8080", source=CALLS)
+@topic.row(
+    "the Host header that a server sees is what the client sent", real="server.NAMESPACE.svc.cluster.local:8080", source=CALLS
+)
 def host_header(stage: ParityContext) -> Any:
     namespace = demo.meshed(stage)
     seen = demo.seen(demo.ask(stage, namespace, demo.url("server", namespace))[0])

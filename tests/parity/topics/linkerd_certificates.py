@@ -1,4 +1,4 @@
-"""The issuer's certificate runs out, or comes from another anchor; then all is as it was before."""
+"""The issuer's certificate expires, or comes from another anchor; then everything is restored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.parity.context import Object, ParityContext, Ran, required, until
 from tests.parity.expect import Text, containing
 from tests.parity.rows import Topic
 
-topic = Topic("linkerd_certificates", "linkerd", "Certificates that are no longer believed", ordered=True, alone=True)
+topic = Topic("linkerd_certificates", "linkerd", "Certificates that are no longer trusted", ordered=True, alone=True)
 EXPIRED = "documented: linkerd.io/2-edge/tasks/replacing_expired_certificates"
 CHECKED = "documented: linkerd2/pkg/healthcheck/healthcheck.go"
 SIGNED = "documented: linkerd2/pkg/identity/service.go and linkerd2/controller/cmd/identity/main.go"
@@ -95,7 +95,7 @@ def put(stage: ParityContext, issuer: Authority) -> None:
 
 
 def restart_identity(stage: ParityContext) -> None:
-    """New pods: a container that has crashed would be started again ever more rarely."""
+    """New pods: a crashed container would be restarted at ever longer intervals."""
     for pod in kube.select(stage.api(), "Pod", NAMESPACE, labels=PODS):
         kube.delete(stage.api(), "Pod", pod["metadata"]["name"], NAMESPACE, grace=0)
 
@@ -130,7 +130,7 @@ def check_of_an_expired_issuer(stage: ParityContext) -> Any:
     return judged(seen(stage)["expired"], "issuer cert is within its validity period")
 
 
-@topic.row("is that check the last one (it is fatal): checks of linkerd-identity after it", real=[], source=CHECKED)
+@topic.row("checks of linkerd-identity after that one, which is fatal", real=[], source=CHECKED)
 def check_ends_there(stage: ParityContext) -> Any:
     categories = json.loads(seen(stage)["expired"].text)["categories"]
     (checks,) = [row["checks"] for row in categories if row["categoryName"] == "linkerd-identity"]
@@ -152,7 +152,7 @@ def log_of_identity(stage: ParityContext) -> Any:
     return seen(stage)["log"]
 
 
-@topic.row("20 calls between pods that have their certificates", real=[200] * 20, source=AUTOMATIC)
+@topic.row("20 calls between pods that already have certificates", real=[200] * 20, source=AUTOMATIC)
 def traffic_goes_on(stage: ParityContext) -> Any:
     return seen(stage)["calls"]
 
@@ -163,7 +163,7 @@ def new_pod_waits(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "an issuer of another trust anchor: linkerd check of 'issuer cert is issued by the trust anchor'",
+    "an issuer from another trust anchor: linkerd check of 'issuer cert is issued by the trust anchor'",
     source=CHECKED,
     real={"exit code": 1, "result": "error", "error": containing("x509: certificate signed by unknown authority")},
 )
@@ -171,12 +171,12 @@ def check_of_a_foreign_issuer(stage: ParityContext) -> Any:
     return judged(seen(stage)["foreign"], "issuer cert is issued by the trust anchor")
 
 
-@topic.row("the issuer is put back: the same pod", real="Running", source=SIGNED)
+@topic.row("the issuer is restored: the same pod", real="Running", source=SIGNED)
 def pod_is_certified(stage: ParityContext) -> Any:
     return seen(stage)["healed"]
 
 
-@topic.row("linkerd check then: exit code", real=0, source=CHECKED)
+@topic.row("linkerd check after that: exit code", real=0, source=CHECKED)
 def check_is_well_again(stage: ParityContext) -> Any:
     seen(stage)
     return stage.linkerd("check", "--wait", "60s").code

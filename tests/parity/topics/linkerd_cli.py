@@ -52,7 +52,7 @@ def check_categories(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "check -o json: fields, and those of a check",
+    "check -o json: top-level fields, and fields of a check",
     source=CHECK_JSON,
     real={"fields": ["categories", "success"], "of a check": ["description", "result"]},
 )
@@ -81,7 +81,7 @@ def check_identity(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "check -o json: webhooks that are looked at",
+    "check -o json: webhooks that are checked",
     source=CHECK_JSON,
     real=including("proxy-injector", "sp-validator", "policy-validator"),
     differs="sp-validator and policy-validator do not exist here",
@@ -158,7 +158,7 @@ def endpoints(stage: ParityContext) -> Any:
     return {"headings": first.split(), "rows": len(rest)}
 
 
-@topic.row("diagnostics endpoints of a Service without any", real="No endpoints found.", source="52-gateway-down.txt")
+@topic.row("diagnostics endpoints of a Service that has none", real="No endpoints found.", source="52-gateway-down.txt")
 def no_endpoints(stage: ParityContext) -> Any:
     return typed(stage, "diagnostics", "endpoints", f"ghost.{demo.meshed(stage)}.svc.cluster.local:8080").last_line
 

@@ -42,7 +42,7 @@ def new_pod(stage: ParityContext, name: str) -> list[str]:
     return [row["name"] for row in spec.get("initContainers", []) + spec["containers"]]
 
 
-@topic.row("no part runs: 20 calls between pods that are there", real=[200] * 20, source=SOURCE)
+@topic.row("no part runs: 20 calls between existing pods", real=[200] * 20, source=SOURCE)
 def traffic_goes_on(stage: ParityContext) -> Any:
     namespace = without(stage)
     return [answer["status"] for answer in demo.ask(stage, namespace, demo.url("server", namespace), times=20)]
@@ -54,13 +54,13 @@ def fails_open(stage: ParityContext) -> Any:
     return new_pod(stage, "unproxied")
 
 
-@topic.row("linkerd check then: exit code", real=1, source="README.md")
+@topic.row("linkerd check at that point: exit code", real=1, source="README.md")
 def check_fails(stage: ParityContext) -> Any:
     without(stage)
     return stage.linkerd("check", "--wait", "1s").code
 
 
-@topic.row("identity alone does not run: phase of a new meshed pod after 8 s", real="Pending", source=SOURCE)
+@topic.row("only identity is down: phase of a new meshed pod after 8 s", real="Pending", source=SOURCE)
 def without_identity(stage: ParityContext) -> Any:
     namespace = without(stage)
     scale(stage, 1, "proxy-injector", "destination")

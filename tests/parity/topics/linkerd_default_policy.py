@@ -75,7 +75,7 @@ def probes_pass(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "how the proxy names the policy in its metrics: srv_name, authz_name of an admitted request",
+    "the policy's name in the proxy's metrics: srv_name and authz_name of an admitted request",
     real={"srv_name": "all-authenticated", "authz_name": "all-authenticated"},
     source=recorded("all-authenticated"),
     within=5,

@@ -60,7 +60,7 @@ def own_host(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "RequestHeaderModifier: what the server sees of a header that is set and of one that is removed",
+    "RequestHeaderModifier: what the server sees of a header that is set and one that is removed",
     real={"x-set": "new", "x-gone": None},
     source=FILTERS,
     within=TAKES_HOLD,
@@ -107,7 +107,7 @@ def unsupported_filter(stage: ParityContext) -> Any:
     return call(stage, routed(stage, "rewritten", REWRITE) + "/else")["status"]
 
 
-@topic.row("and the route's status", real={"Accepted": "True", "ResolvedRefs": "True"}, source=STATUS, within=TAKES_HOLD)
+@topic.row("the status of that route", real={"Accepted": "True", "ResolvedRefs": "True"}, source=STATUS, within=TAKES_HOLD)
 def unsupported_filter_status(stage: ParityContext) -> Any:
     routed(stage, "rewritten", REWRITE)
     found = kube.get(stage.api(), KIND, "rewritten", demo.meshed(stage)) or {}

@@ -21,7 +21,7 @@ HEADER = "documented: linkerd2-proxy/linkerd/app/inbound/src/http/set_identity_h
 CALLS = 40
 HEALTH = {"grpc": {"port": demo.PORT}}
 OPEN = {"tcpSocket": {"port": demo.PORT}}
-"""Under the policy ``deny`` the kubelet cannot ask in gRPC: it may only knock."""
+"""Under the policy ``deny`` the kubelet cannot probe by gRPC, only by TCP."""
 
 
 def space(stage: ParityContext) -> str:

@@ -1,4 +1,4 @@
-"""Names, certificates, and who a server is told is calling."""
+"""Names, certificates, and which caller a server sees."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def told(stage: ParityContext, namespace: str, service: str, **request: Any) -> 
 
 
 @topic.row(
-    "the caller's name, as a server in the mesh is told it by a meshed client (l5d-client-id)",
+    "the caller's name that a meshed server sees when a meshed client calls (l5d-client-id)",
     real="client.NAMESPACE.serviceaccount.identity.linkerd.cluster.local",
     source=CALLS,
 )
@@ -85,7 +85,7 @@ def lifetime(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "the event at the ServiceAccount",
+    "the event on the ServiceAccount",
     source="26-events.txt",
     within=5,
     real=Text(r"issued certificate for server\..* until [-0-9]+ [:0-9]+ \+0000 UTC: [0-9a-f]+"),
@@ -96,7 +96,7 @@ def issued_event(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "what the proxy counts of its certificate",
+    "what the proxy reports about its certificate",
     real=including("identity_cert_expiration_timestamp_seconds"),
     source="11-metrics-incluster-inbound-server.prom",
 )

@@ -39,7 +39,7 @@ def created(stage: ParityContext, namespace: str, name: str, annotations: dict[s
     return [row["name"] for row in found["spec"].get("initContainers", []) + found["spec"]["containers"]]
 
 
-@topic.row("READY that kubectl shows of a meshed pod", real="2/2", source="26-default-inbound-policy-deny.txt", within=10)
+@topic.row("READY that kubectl shows for a meshed pod", real="2/2", source="26-default-inbound-policy-deny.txt", within=10)
 def ready(stage: ParityContext) -> Any:
     name = server(stage)["metadata"]["name"]
     return stage.kubectl("get", "pod", name, "-n", demo.meshed(stage), "--no-headers").text.split()[1]
@@ -54,7 +54,7 @@ def native_sidecar(stage: ParityContext) -> Any:
     "the other init containers",
     real=["linkerd-init"],
     source="experiments/10-control-plane-down.txt",
-    differs="no linkerd-init: there is no network namespace to set redirects in; the app gets another address instead",
+    differs="no linkerd-init: there is no network namespace to set up redirects in; the app gets another address instead",
 )
 def init_containers(stage: ParityContext) -> Any:
     return [row["name"] for row in server(stage)["spec"].get("initContainers", []) if row["name"] != PROXY]
@@ -80,7 +80,7 @@ def added_labels(stage: ParityContext) -> Any:
     "ports that the proxy declares",
     real={"linkerd-proxy": 4143, "linkerd-admin": 4191},
     source=PROXY_TEMPLATE,
-    differs="nothing is redirected to 4143: a proxy listens at the app's ports, only a gateway's at 4143",
+    differs="nothing is redirected to 4143: a proxy listens on the app's ports, and only a gateway's on 4143",
 )
 def ports(stage: ParityContext) -> Any:
     return {port["name"]: port["containerPort"] for port in proxy(stage).get("ports", [])}
@@ -91,7 +91,7 @@ def probes(stage: ParityContext) -> Any:
     return {kind: proxy(stage).get(f"{kind}Probe", {}).get("httpGet", {}).get("path") for kind in ("readiness", "liveness")}
 
 
-@topic.row("the event at the Deployment", real=["Linkerd sidecar proxy injected"], source=EVENTS, within=5)
+@topic.row("the event on the Deployment", real=["Linkerd sidecar proxy injected"], source=EVENTS, within=5)
 def injected_event(stage: ParityContext) -> Any:
     found = events(stage, demo.meshed(stage), "server")
     return sorted({event["message"] for event in found if event["reason"] == "Injected"})

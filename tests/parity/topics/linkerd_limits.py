@@ -64,7 +64,9 @@ def conditions(stage: ParityContext, kind: str, name: str) -> dict[str, str]:
     return {row["type"]: f"{row['status']} {row['reason']}" for row in rows}
 
 
-@topic.row("EgressNetwork with trafficPolicy Deny: a call out of the cluster", real=403, source=EGRESS, within=TAKES_HOLD)
+@topic.row(
+    "EgressNetwork with trafficPolicy Deny: a call to an address outside the cluster", real=403, source=EGRESS, within=TAKES_HOLD
+)
 def egress_denied(stage: ParityContext) -> Any:
     put(stage, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
     return demo.status(stage, space(stage), OUTSIDE, timeout=5)
@@ -83,7 +85,7 @@ def egress_status(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "the status of one that has addresses of the cluster",
+    "the status of a network that contains cluster addresses",
     real={"Accepted": "False EgressReasonNetworkOverlap"},
     source=STATUS,
     within=TAKES_HOLD,

@@ -1,4 +1,4 @@
-"""What a proxy tells at :4191, in names, labels and buckets."""
+"""What a proxy reports at :4191: names, labels and buckets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.parity.expect import Text, including
 from tests.parity.metrics import labels_of, samples
 from tests.parity.rows import Topic
 
-topic = Topic("linkerd_metrics", "linkerd", "Metrics of a proxy")
+topic = Topic("linkerd_metrics", "linkerd", "A proxy's metrics")
 INBOUND = "11-metrics-incluster-inbound-server.prom"
 OUTBOUND = "11-metrics-incluster-outbound-client.prom"
 
@@ -118,7 +118,7 @@ def outbound_identity(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "how a caller without a proxy is told apart",
+    "how a caller without a proxy is labelled",
     source=INBOUND,
     within=5,
     real={"tls": "no_identity", "no_tls_reason": "no_tls_from_remote", "client_id": None},
@@ -179,7 +179,7 @@ def buckets(stage: ParityContext) -> Any:
     return sorted({sample.labels["le"] for sample in found}, key=float)
 
 
-@topic.row("target_addr of the server is", real=Text(r"10\.[\d.]+:8080"), source=INBOUND, within=5)
+@topic.row("target_addr of the server", real=Text(r"10\.[\d.]+:8080"), source=INBOUND, within=5)
 def target_address(stage: ParityContext) -> Any:
     found = samples(stage, traffic(stage), "server", "request_total", direction="inbound", tls="true", target_port="8080")
     return found[0].labels["target_addr"] if found else None

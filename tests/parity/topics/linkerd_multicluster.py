@@ -89,7 +89,7 @@ def through_the_gateway(stage: ParityContext) -> Any:
     return remote_call(stage, "web-gpu")["status"]
 
 
-@topic.row("who the server in the other cluster is told is calling", real="linkerd-gateway.linkerd-multicluster", source=GATEWAY)
+@topic.row("which caller the server in the other cluster sees", real="linkerd-gateway.linkerd-multicluster", source=GATEWAY)
 def gateway_calls(stage: ParityContext) -> Any:
     found = demo.seen(remote_call(stage, "web-gpu")).get("l5d-client-id", "")
     return found.partition(".serviceaccount.")[0]
@@ -126,7 +126,7 @@ def check(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "the credentials that a link leaves: namespaces of its Secrets",
+    "the credentials that a link creates: namespaces of its Secrets",
     source="41-link.txt",
     real=["linkerd", "linkerd-multicluster"],
 )
@@ -168,7 +168,7 @@ def link_status(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "a policy in the other cluster that admits the client's identity only, through the gateway", real=403, source=AUTHZ, within=6
+    "a policy in the other cluster that admits only the client's identity, through the gateway", real=403, source=AUTHZ, within=6
 )
 def policy_through_the_gateway(stage: ParityContext) -> Any:
     admit_the_client(stage)
@@ -197,14 +197,14 @@ def flat_endpoints(stage: ParityContext) -> Any:
     return "there" if endpoints(stage, "flat-gpu") else "none"
 
 
-@topic.row("who the server there is told is calling in flat mode", real="client", source=FLAT, within=10)
+@topic.row("which caller the server there sees in flat mode", real="client", source=FLAT, within=10)
 def flat_client(stage: ParityContext) -> Any:
     export(stage, "flat", {EXPORTED: "remote-discovery"})
     answer = remote_call(stage, "flat-gpu")
     return demo.seen(answer).get("l5d-client-id", "").partition(".")[0] if answer["status"] == 200 else answer["status"]
 
 
-@topic.row("the policy that admits the client's identity only, in flat mode", real=200, source=FLAT, within=6)
+@topic.row("the policy that admits only the client's identity, in flat mode", real=200, source=FLAT, within=6)
 def policy_in_flat_mode(stage: ParityContext) -> Any:
     admit_the_client(stage)
     return remote_call(stage, "flat-gpu")["status"]
@@ -229,7 +229,7 @@ def federated_calls(stage: ParityContext) -> Any:
     return sorted({"local": "app", "web": "gpu"}.get(name, name) for name in pods)
 
 
-@topic.row("the mirror after the export label is taken away", real="gone", source=FEDERATED, within=8)
+@topic.row("the mirror after the export label is removed", real="gone", source=FEDERATED, within=8)
 def unexported(stage: ParityContext) -> Any:
     export(stage, "shortly", {EXPORTED: "true"})
     stage.once("unexport", lambda: export(stage, "shortly", {EXPORTED: None}, again=True))
@@ -295,7 +295,7 @@ def check_without_gateway(stage: ParityContext) -> Any:
     return {"exit code": ran.code, "says": line if line in ran.text else ran.text}
 
 
-@topic.row("where the mirror's address is in its Endpoints", real="notReadyAddresses", source=DOWN, within=5)
+@topic.row("where in its Endpoints the mirror's address is", real="notReadyAddresses", source=DOWN, within=5)
 def address_is_not_ready(stage: ParityContext) -> Any:
     without_gateway(stage)
     subset = endpoints(stage, "web-gpu")["subsets"][0]

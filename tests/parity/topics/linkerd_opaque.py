@@ -1,4 +1,4 @@
-"""Opaque ports: mTLS and policy as ever, but nobody looks at what a connection carries."""
+"""Opaque ports: mTLS and policy as usual, but nothing looks at what a connection carries."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def call(stage: ParityContext) -> Any:
     f"{CALLS} calls over one connection to two pods: how many pods answered",
     real=1,
     source=BALANCING,
-    differs="a client speaks to its proxy as to an HTTP proxy: each call finds its own pod",
+    differs="a client talks to its proxy as an HTTP proxy, so each call may reach a different pod",
 )
 def balanced_per_connection(stage: ParityContext) -> Any:
     return len({json.loads(answer["body"])["pod"] for answer in called(stage) if answer["body"]})
@@ -107,7 +107,7 @@ def plaintext(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "by which policy the server's inbound_tcp_authz_allow_total says it was admitted",
+    "the policy that admitted it, according to the server's inbound_tcp_authz_allow_total",
     source=COUNTED,
     within=8,
     real={"tls": "true", "srv_name": "all-unauthenticated", "authz_kind": "default", "authz_name": "all-unauthenticated"},
@@ -123,7 +123,7 @@ def admission(stage: ParityContext) -> Any:
     "tls and server_id in the client's tcp_open_total",
     source=OUTBOUND,
     real={"tls": "true", "server_id": Text(r"opaque\..*")},
-    missing="only connections that come in are counted: those that go out are Envoy's, kept for later calls",
+    missing="only incoming connections are counted: the outgoing ones are Envoy's, which keeps them for later calls",
 )
 def connections_of_the_client(stage: ParityContext) -> Any:
     called(stage)
@@ -169,17 +169,17 @@ def admitted(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "a call of somebody else: the connection is closed without an answer",
+    "a call from anybody else: the connection is closed without an answer",
     source=REJECTION,
     real=Text("RemoteDisconnected|ConnectionResetError"),
-    differs="it is closed, but the node's forward proxy is between them and says so with 503",
+    differs="it is closed, but the node's forward proxy sits in between and returns a 503",
 )
 def closed(stage: ParityContext) -> Any:
     return refused(stage)
 
 
 @topic.row(
-    "what the server's proxy counts of it in inbound_tcp_authz_deny_total",
+    "how the server's proxy counts it in inbound_tcp_authz_deny_total",
     source=COUNTED,
     within=8,
     real={"srv_kind": "server", "srv_name": "sealed", "tls": "no_identity", "no_tls_reason": "no_tls_from_remote"},
@@ -192,7 +192,7 @@ def count_of_a_denial(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "the server proxy's log of it",
+    "the server proxy's log entry for it",
     source=LOGGED,
     within=5,
     real=Text("Connection denied server.group=policy.linkerd.io server.kind=server server.name=sealed tls=.*"),

@@ -66,7 +66,7 @@ def retry(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "a call that always fails with 503, limit 2: status, attempts the servers saw",
+    "a call that always fails with 503, limit 2: status, and attempts that the servers saw",
     real={"status": 503, "attempts": 3},
     source=RETRY,
 )
@@ -97,7 +97,7 @@ def no_retry_of_404(stage: ParityContext) -> Any:
     "an answer that takes 2 s with retry.linkerd.io/timeout: 400ms: status, attempts",
     real={"status": 200, "attempts": 3, "seconds": Between(2.6, 5)},
     source=RETRY,
-    differs="a try that is over its time is not cut: another is sent beside it, and the first answer counts",
+    differs="an attempt that exceeds its time is not cut off: another is sent as well, and the first answer counts",
 )
 def retry_timeout(stage: ParityContext) -> Any:
     base = annotated(stage, "impatient", **RETRIES, **{"retry.linkerd.io/timeout": "400ms"})
@@ -146,7 +146,7 @@ def response_timeout_error(stage: ParityContext) -> Any:
     "the same with timeout.linkerd.io/idle: 500ms (no headers have come yet)",
     real=200,
     source=TIMEOUT,
-    differs="the time without a byte counts before the headers too: the call ends with 504",
+    differs="the idle time before the headers counts too: the call ends with 504",
 )
 def idle_timeout(stage: ParityContext) -> Any:
     return timed(stage, "idle", "500ms")["status"]
@@ -170,7 +170,7 @@ def failures(stage: ParityContext, target: str, times: int) -> int:
 
 
 @topic.row(
-    "60 calls to two pods of which one fails, with failure accrual after 3 failures: failed calls",
+    "60 calls to two pods, one of which fails, with failure accrual after 3 failures: failed calls",
     real=Between(3, 5),
     source=ACCRUAL,
 )
@@ -201,6 +201,6 @@ def all_ejected(stage: ParityContext) -> Any:
     return [answer["status"] for answer in hopeless(stage)]
 
 
-@topic.row("seconds of the fourth and the fifth", real=[Between(2.8, 6), Between(0, 1.5)], source=ACCRUAL)
+@topic.row("seconds that the fourth and the fifth take", real=[Between(2.8, 6), Between(0, 1.5)], source=ACCRUAL)
 def all_ejected_times(stage: ParityContext) -> Any:
     return [answer["seconds"] for answer in hopeless(stage)[3:5]]

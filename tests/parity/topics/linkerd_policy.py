@@ -92,7 +92,7 @@ def probes_pass(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "the server proxy's log on a denial",
+    "the server proxy's log entry for a denial",
     source=DENIED,
     within=3,
     real=Text(
@@ -107,7 +107,7 @@ def log_of_a_denial(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "what the server's proxy counts of a denial to a meshed client",
+    "how the server's proxy counts a denial to a meshed client",
     source=DENIED,
     within=5,
     real={
@@ -147,7 +147,7 @@ def another_identity(stage: ParityContext) -> Any:
     return both(stage)
 
 
-@topic.row("linkerd authz then", real=["*", "http", "other"], source=OTHER, within=3)
+@topic.row("what linkerd authz lists then", real=["*", "http", "other"], source=OTHER, within=3)
 def authz_lists_it(stage: ParityContext) -> Any:
     return stage.linkerd("authz", "-n", space(stage), "deploy/server").last_line.split()
 
@@ -250,7 +250,7 @@ def audit_admits(stage: ParityContext) -> Any:
 
 
 @topic.row(
-    "the server proxy's log on an audited request",
+    "the server proxy's log entry for an audited request",
     source=AUDIT,
     within=3,
     real=Text(
