@@ -100,9 +100,12 @@ def _apply_one(api: ApiClient, document: Object, namespace: str) -> Object:
         resource = _resource(api, kind)
         target = (metadata.get("namespace") or namespace) if resource.namespaced else None
         applied: Object = resource.server_side_apply(
-            body=document, namespace=target, field_manager=FIELD_MANAGER, force_conflicts=True,
+            body=document,
+            namespace=target,
+            field_manager=FIELD_MANAGER,
+            force_conflicts=True,
             _request_timeout=REQUEST_TIMEOUT,
-        ).to_dict()  # fmt: skip
+        ).to_dict()
         return applied
 
 
@@ -119,10 +122,16 @@ def get(api: ApiClient, kind: str, name: str, namespace: str | None = None) -> O
 def select(api: ApiClient, kind: str, namespace: str | None = None, *, labels: str = "", fields: str = "") -> list[Object]:
     """All objects of a kind (of all namespaces, if none is given) that match the label and field selectors."""
     with _explained(f"list {kind}"):
-        listing = _resource(api, kind).get(
-            namespace=namespace, label_selector=labels or None, field_selector=fields or None,
-            _request_timeout=REQUEST_TIMEOUT,
-        ).to_dict()  # fmt: skip
+        listing = (
+            _resource(api, kind)
+            .get(
+                namespace=namespace,
+                label_selector=labels or None,
+                field_selector=fields or None,
+                _request_timeout=REQUEST_TIMEOUT,
+            )
+            .to_dict()
+        )
         return list(listing["items"])
 
 
@@ -130,10 +139,17 @@ def patch(api: ApiClient, kind: str, name: str, namespace: str | None, body: Obj
     """Merge ``body`` into an object (JSON merge patch: a value of None removes the field); a list is a JSON Patch."""
     form = "json-patch" if isinstance(body, list) else "merge-patch"
     with _explained(f"patch {_title(kind, name, namespace)}"):
-        patched: Object = _resource(api, kind).patch(
-            body=body, name=name, namespace=namespace, content_type=f"application/{form}+json",
-            _request_timeout=REQUEST_TIMEOUT,
-        ).to_dict()  # fmt: skip
+        patched: Object = (
+            _resource(api, kind)
+            .patch(
+                body=body,
+                name=name,
+                namespace=namespace,
+                content_type=f"application/{form}+json",
+                _request_timeout=REQUEST_TIMEOUT,
+            )
+            .to_dict()
+        )
         return patched
 
 
@@ -142,9 +158,12 @@ def delete(api: ApiClient, kind: str, name: str, namespace: str | None = None, *
     with _explained(f"delete {_title(kind, name, namespace)}"):
         try:
             _resource(api, kind).delete(
-                name=name, namespace=namespace, grace_period_seconds=grace, propagation_policy="Background",
+                name=name,
+                namespace=namespace,
+                grace_period_seconds=grace,
+                propagation_policy="Background",
                 _request_timeout=REQUEST_TIMEOUT,
-            )  # fmt: skip
+            )
         except NotFoundError:
             return False
         return True

@@ -84,9 +84,13 @@ def _open(record: Path, cluster: Cluster, namespace: str, service: str, port: in
         words = [cluster.context, namespace, f"service/{service}", f"{local}:{port}"]
         process = subprocess.Popen(
             isolated.command("labs.clusters.portforward", *words, unbuffered=True),
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=config.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=config.ROOT,
             env=isolated.environment(os.environ),
-        )  # fmt: skip
+        )
     record.write_text(json.dumps({"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "port": local}))
     return local
 

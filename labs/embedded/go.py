@@ -111,10 +111,16 @@ def running(command: list[str], recipe: Recipe) -> Iterator[Iterator[str | None]
     shutil.rmtree(temporary(recipe), ignore_errors=True)
     temporary(recipe).mkdir(parents=True)
     process = subprocess.Popen(
-        command, cwd=recipe.module, env=environment(recipe), stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0,
+        command,
+        cwd=recipe.module,
+        env=environment(recipe),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
         preexec_fn=die_with_parent(os.getpid(), signal.SIGTERM),
-    )  # fmt: skip
+    )
     try:
         yield _lines(process, tail)
         code = process.wait(timeout=30)

@@ -109,11 +109,15 @@ async def has_permissions(api: KubeApi, link: Object) -> None:
     name = link["spec"]["targetClusterName"]
     user = f"system:serviceaccount:{links.NAMESPACE}:controller-{name}"
     for resource, group, verb in CONTROLLER_RIGHTS:
-        review = await api.create("authorization.k8s.io/v1/subjectaccessreviews", None, {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {"user": user, "resourceAttributes": {"resource": resource, "group": group, "verb": verb}},
-        })  # fmt: skip
+        review = await api.create(
+            "authorization.k8s.io/v1/subjectaccessreviews",
+            None,
+            {
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SubjectAccessReview",
+                "spec": {"user": user, "resourceAttributes": {"resource": resource, "group": group, "verb": verb}},
+            },
+        )
         if not review["status"]["allowed"]:
             raise CheckError(f"{name}: ServiceAccount controller-{name} may not {verb} {resource}")
 

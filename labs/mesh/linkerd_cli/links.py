@@ -74,14 +74,16 @@ def remote_kubeconfig(options: LinkOptions, token: str, cluster: dict[str, Any])
         with open(cluster["certificate-authority"], "rb") as file:
             authority = base64.b64encode(file.read()).decode()
     name, server = options.cluster, options.api_server or cluster["server"]
-    return yaml.safe_dump({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": authority}}],
-        "users": [{"name": options.account, "user": {"token": token}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": options.account}}],
-        "current-context": name,
-    })  # fmt: skip
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": authority}}],
+            "users": [{"name": options.account, "user": {"token": token}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": options.account}}],
+            "current-context": name,
+        }
+    )
 
 
 def secrets(cluster: str, kubeconfig: str) -> list[Manifest]:

@@ -79,9 +79,14 @@ def render(template: str, values: dict[str, Any], **context: Any) -> list[Manife
     """The manifests of a template in ``clusters/embedded/linkerd-standin``."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
     text = environment.from_string((FOLDER / template).read_text()).render(
-        values=values, image=IMAGE, version=VERSION, created_by=CREATED_BY, created={linkerd.CREATED_BY: CREATED_BY},
-        hardened=HARDENED, **context,
-    )  # fmt: skip
+        values=values,
+        image=IMAGE,
+        version=VERSION,
+        created_by=CREATED_BY,
+        created={linkerd.CREATED_BY: CREATED_BY},
+        hardened=HARDENED,
+        **context,
+    )
     return [manifest for manifest in yaml.safe_load_all(text) if manifest]
 
 

@@ -7,16 +7,45 @@ from __future__ import annotations
 
 SUB_COMMANDS: dict[str, tuple[str, ...]] = {
     "": (
-        "authz", "check", "completion", "diagnostics", "help", "identity", "inject", "install", "install-cni", "multicluster",
-        "profile", "prune", "uninject", "uninstall", "upgrade", "version", "viz",
+        "authz",
+        "check",
+        "completion",
+        "diagnostics",
+        "help",
+        "identity",
+        "inject",
+        "install",
+        "install-cni",
+        "multicluster",
+        "profile",
+        "prune",
+        "uninject",
+        "uninstall",
+        "upgrade",
+        "version",
+        "viz",
     ),
     "diagnostics": ("controller-metrics", "endpoints", "policy", "profile", "proxy-metrics"),
     "multicluster": ("allow", "check", "gateways", "install", "link", "link-gen", "prune", "uninstall", "unlink"),
     "viz": (
-        "allow-scrapes", "authz", "check", "dashboard", "edges", "install", "list", "profile", "prune", "routes", "stat",
-        "stat-inbound", "stat-outbound", "tap", "top", "uninstall",
+        "allow-scrapes",
+        "authz",
+        "check",
+        "dashboard",
+        "edges",
+        "install",
+        "list",
+        "profile",
+        "prune",
+        "routes",
+        "stat",
+        "stat-inbound",
+        "stat-outbound",
+        "tap",
+        "top",
+        "uninstall",
     ),
-}  # fmt: skip
+}
 """Group ("" is the command itself) to the names the real one has there."""
 
 

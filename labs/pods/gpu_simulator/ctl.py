@@ -65,10 +65,18 @@ def _columns(gpus: list[dict[str, Any]]) -> str:
 
 def _row(gpu: dict[str, Any]) -> tuple[str, ...]:
     return (
-        str(gpu["index"]), gpu["state"], f"{gpu['utilization_percent']}%", f"{gpu['memory_used_bytes'] / 2**30:.1f}GiB",
-        f"{gpu['power_w']:.0f}W", f"{gpu['temperature_c']:.0f}C", f"{gpu['sm_clock_mhz']}MHz", f"{gpu['pace']:.2f}",
-        ",".join(gpu["faults"]) or "-", ",".join(gpu["pods"]) or "-", gpu["uuid"],
-    )  # fmt: skip
+        str(gpu["index"]),
+        gpu["state"],
+        f"{gpu['utilization_percent']}%",
+        f"{gpu['memory_used_bytes'] / 2**30:.1f}GiB",
+        f"{gpu['power_w']:.0f}W",
+        f"{gpu['temperature_c']:.0f}C",
+        f"{gpu['sm_clock_mhz']}MHz",
+        f"{gpu['pace']:.2f}",
+        ",".join(gpu["faults"]) or "-",
+        ",".join(gpu["pods"]) or "-",
+        gpu["uuid"],
+    )
 
 
 async def _fault(args: argparse.Namespace) -> str:

@@ -87,8 +87,10 @@ class Gpu:
     def state(self) -> GpuState:
         """What a new program meets on this GPU."""
         for programs, state in (
-            (Programs.REFUSED, GpuState.LOST), (Programs.NEW_REFUSED, GpuState.FAILED), (Programs.HUNG, GpuState.HUNG)
-        ):  # fmt: skip
+            (Programs.REFUSED, GpuState.LOST),
+            (Programs.NEW_REFUSED, GpuState.FAILED),
+            (Programs.HUNG, GpuState.HUNG),
+        ):
             if self._error(programs) is not None:
                 return state
         return GpuState.OK

@@ -28,9 +28,12 @@ def pci_bus_id(gpu: Gpu) -> str:
 
 def _labels(gpu: Gpu, part: Part, node: str) -> str:
     pairs = {
-        "gpu": str(gpu.index), "UUID": gpu.uuid, "pci_bus_id": pci_bus_id(gpu), "device": f"nvidia{gpu.index}",
+        "gpu": str(gpu.index),
+        "UUID": gpu.uuid,
+        "pci_bus_id": pci_bus_id(gpu),
+        "device": f"nvidia{gpu.index}",
         "modelName": gpu.profile.model_name,
-    }  # fmt: skip
+    }
     if part.instance:
         pairs |= {"GPU_I_PROFILE": part.instance.profile, "GPU_I_ID": str(part.instance.id)}
     pairs |= {"hostname": node, "DCGM_FI_DRIVER_VERSION": DRIVER_VERSION}

@@ -71,19 +71,23 @@ FIELDS = (
         "DEV_GPU_UTIL", "Share of time in which any kernel ran, in percent.", lambda v: round(100 * v.activity.busy), whole=True
     ),
     gauge(
-        "DEV_MEM_COPY_UTIL", "Share of time in which memory was read or written, in percent.",
-        lambda v: round(100 * v.activity.dram), whole=True,
+        "DEV_MEM_COPY_UTIL",
+        "Share of time in which memory was read or written, in percent.",
+        lambda v: round(100 * v.activity.dram),
+        whole=True,
     ),
     gauge("DEV_ENC_UTIL", "Use of the video encoder in percent.", lambda v: 0, whole=True),
     gauge("DEV_DEC_UTIL", "Use of the video decoder in percent.", lambda v: 0, whole=True),
     gauge("DEV_XID_ERRORS", "Number of the last XID error, 0 if there was none.", lambda v: v.gpu.xid, log=True),
     gauge("DEV_CLOCKS_EVENT_REASONS", "Why clocks are below the top, as a sum of bits.", lambda v: int(v.reading.events)),
     counter(
-        "DEV_POWER_VIOLATION", "Time in which the power limit held the clocks down, in nanoseconds.",
+        "DEV_POWER_VIOLATION",
+        "Time in which the power limit held the clocks down, in nanoseconds.",
         lambda v: int(v.reading.power_violation_s * 1e9),
     ),
     counter(
-        "DEV_THERMAL_VIOLATION", "Time in which heat held the clocks down, in nanoseconds.",
+        "DEV_THERMAL_VIOLATION",
+        "Time in which heat held the clocks down, in nanoseconds.",
         lambda v: int(v.reading.thermal_violation_s * 1e9),
     ),
     gauge("DEV_FB_FREE", "Free memory in MiB.", lambda v: v.part.memory_free_bytes // MIB),
@@ -103,22 +107,26 @@ FIELDS = (
     gauge("DEV_ROW_REMAP_PENDING", "1 if a row waits for a reset to be remapped.", lambda v: min(1, v.gpu.errors.remap_pending)),
     gauge("DEV_ROW_REMAP_FAILURE", "1 if a row could not be remapped.", lambda v: min(1, v.gpu.errors.remap_failure)),
     gauge(
-        "PROF_GR_ENGINE_ACTIVE", "Share of time in which the compute engine was active, 0 to 1.",
+        "PROF_GR_ENGINE_ACTIVE",
+        "Share of time in which the compute engine was active, 0 to 1.",
         lambda v: round(v.activity.busy, 6),
     ),
     gauge(
-        "PROF_PIPE_TENSOR_ACTIVE", "Share of cycles in which the tensor cores were active, 0 to 1.",
+        "PROF_PIPE_TENSOR_ACTIVE",
+        "Share of cycles in which the tensor cores were active, 0 to 1.",
         lambda v: round(v.activity.tensor, 6),
     ),
     gauge(
-        "PROF_DRAM_ACTIVE", "Share of cycles in which the memory interface was active, 0 to 1.",
+        "PROF_DRAM_ACTIVE",
+        "Share of cycles in which the memory interface was active, 0 to 1.",
         lambda v: round(v.activity.dram, 6),
     ),
     gauge(
         "PROF_PCIE_TX_BYTES", "Bytes a second sent over the PCIe bus.", lambda v: round(v.part.tokens_per_second * TOKEN_BYTES)
     ),
     gauge(
-        "PROF_PCIE_RX_BYTES", "Bytes a second received over the PCIe bus.",
+        "PROF_PCIE_RX_BYTES",
+        "Bytes a second received over the PCIe bus.",
         lambda v: round(v.part.tokens_per_second * TOKEN_BYTES + v.part.loading_bytes_per_second),
     ),
-)  # fmt: skip
+)

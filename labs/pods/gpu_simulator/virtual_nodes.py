@@ -33,9 +33,13 @@ def node(name: str, labels: dict[str, str], gpus: int) -> Object:
     now = _now()
     resources = {"cpu": "96", "memory": "1Ti", "pods": "110", GPU: str(gpus)}
     ready = {
-        "type": "Ready", "status": "True", "reason": "KubeletReady", "message": "virtual node",
-        "lastHeartbeatTime": now, "lastTransitionTime": now,
-    }  # fmt: skip
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "virtual node",
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": now,
+    }
     return {
         "apiVersion": "v1",
         "kind": "Node",

@@ -13,13 +13,19 @@ from labs.pods.mesh_standin.envoy_config import ADMIN_SOCKET, bootstrap
 from labs.wire import parent
 
 ARGUMENTS = (
-    "--concurrency", "1",
+    "--concurrency",
+    "1",
     "--disable-hot-restart",
     # Replaced listeners go at once: no connection outlives the policy it was opened under.
-    "--drain-time-s", "1", "--drain-strategy", "immediate",
-    "--log-level", "warning",
-    "--file-flush-interval-msec", "250",
-)  # fmt: skip
+    "--drain-time-s",
+    "1",
+    "--drain-strategy",
+    "immediate",
+    "--log-level",
+    "warning",
+    "--file-flush-interval-msec",
+    "250",
+)
 ADMIN_TIMEOUT = 2.0
 """Seconds."""
 

@@ -131,12 +131,21 @@ class MirrorWriter:
         meta = self._link["metadata"]
         time = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         involved = {"apiVersion": linkerd.LINK_VERSION, "kind": "Link", "namespace": self._namespace}
-        await self._api.create("events", self._namespace, {
-            "metadata": {"generateName": f"{meta['name']}.", "namespace": self._namespace},
-            "involvedObject": involved | {"name": meta["name"], "uid": meta["uid"]},
-            "reason": SKIPPED, "message": _problem(remote)[1], "type": "Warning", "count": 1,
-            "source": {"component": linkerd.SERVICE_MIRROR}, "firstTimestamp": time, "lastTimestamp": time,
-        })  # fmt: skip
+        await self._api.create(
+            "events",
+            self._namespace,
+            {
+                "metadata": {"generateName": f"{meta['name']}.", "namespace": self._namespace},
+                "involvedObject": involved | {"name": meta["name"], "uid": meta["uid"]},
+                "reason": SKIPPED,
+                "message": _problem(remote)[1],
+                "type": "Warning",
+                "count": 1,
+                "source": {"component": linkerd.SERVICE_MIRROR},
+                "firstTimestamp": time,
+                "lastTimestamp": time,
+            },
+        )
 
 
 def _problem(remote: Object) -> tuple[str, str]:

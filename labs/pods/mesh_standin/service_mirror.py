@@ -155,9 +155,13 @@ class LinkWorker:
     def _mirror(self, remote: Object) -> tuple[Object, Object]:
         behind = self._remote.endpoints.get((remote["metadata"]["namespace"], remote["metadata"]["name"]))
         return objects.service(remote, self.cluster, self._domain), objects.endpoints(
-            remote, self.cluster, self._domain, Gateway.of(self._link),
-            alive=self.probe.alive, has_endpoints=objects.has_ready_address(behind),
-        )  # fmt: skip
+            remote,
+            self.cluster,
+            self._domain,
+            Gateway.of(self._link),
+            alive=self.probe.alive,
+            has_endpoints=objects.has_ready_address(behind),
+        )
 
 
 def _is_member(service: Object) -> bool:

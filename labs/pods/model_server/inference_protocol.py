@@ -76,10 +76,12 @@ def infer(classifier: Classifier, request: InferenceRequest) -> Json:
     tensors: dict[str, Json] = {
         "team": {"shape": [n], "datatype": "BYTES", "data": [max(row, key=row.__getitem__) for row in rows]},
         "probability": {
-            "shape": [n, len(labels)], "datatype": "FP64", "data": [row[label] for row in rows for label in labels],
+            "shape": [n, len(labels)],
+            "datatype": "FP64",
+            "data": [row[label] for row in rows for label in labels],
             "parameters": {"labels": ",".join(labels)},
         },
-    }  # fmt: skip
+    }
     outputs = [{"name": name, **tensors[name]} for name in request.outputs]
     return {"model_name": MODEL, "model_version": VERSION, "outputs": outputs} | ({"id": request.id} if request.id else {})
 
@@ -117,13 +119,15 @@ class InferenceProtocol:
     async def model(self, _: web.Request) -> web.Response:
         teams = len(self.classifier.labels)
         body = {
-            "name": MODEL, "versions": [VERSION], "platform": "boring-ops-lab_naive-bayes",
+            "name": MODEL,
+            "versions": [VERSION],
+            "platform": "boring-ops-lab_naive-bayes",
             "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
             "outputs": [
                 {"name": "team", "datatype": "BYTES", "shape": [-1]},
                 {"name": "probability", "datatype": "FP64", "shape": [-1, teams]},
             ],
-        }  # fmt: skip
+        }
         return web.json_response(body)
 
     async def infer(self, http: web.Request) -> web.Response:

@@ -40,9 +40,23 @@ class Machine:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.write(
-            api="1.50", subnet="172.18.0.0/16", kind="0.33.0", mode={}, networks={}, volumes={}, containers={},
-            images=["busybox:1"], routes=[], loaded=[], held={}, links={}, joined={}, linked={}, applied=[], calls=[],
-        )  # fmt: skip
+            api="1.50",
+            subnet="172.18.0.0/16",
+            kind="0.33.0",
+            mode={},
+            networks={},
+            volumes={},
+            containers={},
+            images=["busybox:1"],
+            routes=[],
+            loaded=[],
+            held={},
+            links={},
+            joined={},
+            linked={},
+            applied=[],
+            calls=[],
+        )
 
     def read(self) -> dict[str, Any]:
         state: dict[str, Any] = json.loads(self.file.read_text())
@@ -62,9 +76,14 @@ class Machine:
 NODES = {
     "kind": ["app-control-plane", "app-worker", "app-worker2", "gpu-control-plane", "gpu-worker", "gpu-worker2"],
     "k3d": [
-        "k3d-app-agent-0", "k3d-app-agent-1", "k3d-app-server-0", "k3d-gpu-agent-0", "k3d-gpu-agent-1", "k3d-gpu-server-0",
+        "k3d-app-agent-0",
+        "k3d-app-agent-1",
+        "k3d-app-server-0",
+        "k3d-gpu-agent-0",
+        "k3d-gpu-agent-1",
+        "k3d-gpu-server-0",
     ],
-}  # fmt: skip
+}
 
 
 def foreign(machine: Machine, backend: DockerBackend, cluster: str, network: str) -> None:
@@ -74,7 +93,10 @@ def foreign(machine: Machine, backend: DockerBackend, cluster: str, network: str
         labels = {backend.tool.cluster_label: cluster, backend.tool.role_label: role if backend.name == "kind" else "agent"}
         name = f"{'k3d-' if backend.name == 'k3d' else ''}{cluster}-{suffix}"
         rows[name] = {
-            "Name": f"/{name}", "RestartCount": 0, "State": {"Status": "running", "ExitCode": 0}, "Config": {"Labels": labels},
+            "Name": f"/{name}",
+            "RestartCount": 0,
+            "State": {"Status": "running", "ExitCode": 0},
+            "Config": {"Labels": labels},
             "NetworkSettings": {"Networks": {network: {"IPAddress": "172.19.0.2"}}},
-        }  # fmt: skip
+        }
     machine.write(containers=rows)

@@ -98,8 +98,11 @@ def test_nodes_get_back_the_labels_they_had() -> None:
     cluster = FakeCluster([an_object("Node", "g1", labels), an_object("Node", "other", labels)])
     removed(cluster, had={"g1": {"nvidia.com/gpu.count": "2"}, "gone": {}})
     assert cluster.unlabelled == [
-        "--overwrite", "nvidia.com/gpu.present-", "nvidia.com/cuda.driver.major-", "nvidia.com/gpu.count=2",
-    ]  # fmt: skip
+        "--overwrite",
+        "nvidia.com/gpu.present-",
+        "nvidia.com/cuda.driver.major-",
+        "nvidia.com/gpu.count=2",
+    ]
 
 
 def test_another_cluster_under_the_same_name_is_left_alone() -> None:

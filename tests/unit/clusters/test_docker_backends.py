@@ -28,8 +28,12 @@ def test_up_makes_both_clusters_and_what_every_backend_gives(machine: Machine, b
     assert stat.S_IMODE(Paths.current().kubeconfig.stat().st_mode) == 0o600
     assert (Paths.current().state / "manifests" / "prometheus-gpu" / "kustomization.yaml").exists()
     assert progress.titles[2:7] == [
-        "Docker network", "Clusters app and gpu", "Nodes", "Images in the nodes", "Routes between the clusters",
-    ]  # fmt: skip
+        "Docker network",
+        "Clusters app and gpu",
+        "Nodes",
+        "Images in the nodes",
+        "Routes between the clusters",
+    ]
 
 
 def test_the_network_carries_the_checkout_and_dockers_mtu(machine: Machine) -> None:
@@ -108,8 +112,12 @@ def test_status_has_a_row_per_node(machine: Machine) -> None:
     docker("container", "stop", "gpu-worker2")
     rows = {row["name"]: row for row in kind().status()["children"]}
     assert rows["gpu/gpu-worker2"] | {"restarts": 0} == {
-        "name": "gpu/gpu-worker2", "state": "exited", "pid": None, "restarts": 0, "last_exit": "exit code 137",
-    }  # fmt: skip
+        "name": "gpu/gpu-worker2",
+        "state": "exited",
+        "pid": None,
+        "restarts": 0,
+        "last_exit": "exit code 137",
+    }
     assert rows["app/app-worker"]["last_exit"] is None
 
 

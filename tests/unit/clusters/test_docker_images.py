@@ -65,8 +65,10 @@ def test_an_archive_of_dockers_older_store_says_the_same(tmp_path: Path) -> None
         ("docker.io/prom/prometheus:v3", key),
     }
     assert [images.full_name(name) for name in ("cr.l5d.io/linkerd/web:1", "localhost/a:1", "host:5000/a:1")] == [
-        "cr.l5d.io/linkerd/web:1", "localhost/a:1", "host:5000/a:1",
-    ]  # fmt: skip
+        "cr.l5d.io/linkerd/web:1",
+        "localhost/a:1",
+        "host:5000/a:1",
+    ]
 
 
 def test_the_nodes_images_are_pulled_beforehand_and_once(machine: Machine, backend: DockerBackend) -> None:

@@ -116,6 +116,8 @@ def test_it_ends_when_the_lab_is_gone(state: Path) -> None:
     (state / "kubeconfig").unlink()
     process = subprocess.run(
         [sys.executable, "-m", "labs.clusters.portforward", "app", "shop", "service/chat", f"{port}:80"],
-        timeout=30, check=False, cwd=config.ROOT,
-    )  # fmt: skip
+        timeout=30,
+        check=False,
+        cwd=config.ROOT,
+    )
     assert process.returncode == 0

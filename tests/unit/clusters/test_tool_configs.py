@@ -40,8 +40,10 @@ def test_kind_has_the_topologys_ranges_and_nodes(spec: ClusterSpec) -> None:
     found = load("kind", spec.name)
     assert found["name"] == spec.name
     assert found["networking"] == {
-        "apiServerAddress": "127.0.0.1", "podSubnet": str(spec.pod_range), "serviceSubnet": str(spec.service_range),
-    }  # fmt: skip
+        "apiServerAddress": "127.0.0.1",
+        "podSubnet": str(spec.pod_range),
+        "serviceSubnet": str(spec.service_range),
+    }
     assert [node["role"] for node in found["nodes"]] == ["control-plane" if n.control_plane else "worker" for n in spec.nodes]
     assert [node.get("labels") for node in found["nodes"][1:]] == gpu_labels(spec)
     assert len({node["image"] for node in found["nodes"]}) == 1 and "@sha256:" in found["nodes"][0]["image"]

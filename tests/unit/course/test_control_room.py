@@ -163,11 +163,14 @@ def test_six_minutes_do_not_take_more_memory_than_two(room: Any) -> None:
 
 
 def test_a_reading_has_lines_calls_servers_and_gpus() -> None:
-    app = FakePrometheus([
-        *lines(answered=5.9), ({"line": "first token"}, float("nan")),
-        ({"line": EDGES, "k8s_job": "load-1", "dst_service": "chat"}, 6.0),
-        ({"line": EDGES, "deployment": "chat", "dst_service": "model-server-gpu"}, 5.9),
-    ])  # fmt: skip
+    app = FakePrometheus(
+        [
+            *lines(answered=5.9),
+            ({"line": "first token"}, float("nan")),
+            ({"line": EDGES, "k8s_job": "load-1", "dst_service": "chat"}, 6.0),
+            ({"line": EDGES, "deployment": "chat", "dst_service": "model-server-gpu"}, 5.9),
+        ]
+    )
     gpu = FakePrometheus([({"line": PODS, "pod": "m-2", "node": "n"}, 3.0), ({"line": PODS, "pod": "m-1"}, 2.9)], WHOLE)
     servers: Any = {"app": app, "gpu": gpu}
     found = Monitor(servers).read(1.0)

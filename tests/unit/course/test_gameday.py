@@ -223,11 +223,15 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     load.stop = lambda: setattr(load, "stopped", True)
     load.so_far = lambda since: SimpleNamespace(records=pd.DataFrame({"ok": [True]}, index=[pd.Timestamp.now("UTC")]))
     return SimpleNamespace(
-        backend=session().backend, journal=journal, active_faults=journal.active, running=load,
-        load=lambda *words, **options: load, wait_until=lambda *words, **options: None,
+        backend=session().backend,
+        journal=journal,
+        active_faults=journal.active,
+        running=load,
+        load=lambda *words, **options: load,
+        wait_until=lambda *words, **options: None,
         snapshot=lambda before=None: layers.snapshot({"app": Server(1.0), "gpu": Server(1.0)}, before),  # type: ignore[dict-item]
         servers={"app": Server(1.0), "gpu": Server(1.0)},
-    )  # fmt: skip
+    )
 
 
 def test_a_game_from_the_page_to_the_leaderboard(lab: Any) -> None:

@@ -48,11 +48,21 @@ def text(slow: tuple[float, float] = (0, 0), failed: tuple[float, float] = (0, 0
         at = START + offset
         lines.append(
             {
-                "kind": "request", "id": number, "intended": at, "sent": at, "first_byte": None, "end": at + latency,
-                "latency": latency, "ttft": None, "lag": 0.0, "model_seconds": None, "status": 503 if bad else 200, "ok": not bad,
+                "kind": "request",
+                "id": number,
+                "intended": at,
+                "sent": at,
+                "first_byte": None,
+                "end": at + latency,
+                "latency": latency,
+                "ttft": None,
+                "lag": 0.0,
+                "model_seconds": None,
+                "status": 503 if bad else 200,
+                "ok": not bad,
                 "error": None,
             }
-        )  # fmt: skip
+        )
     return "\n".join(json.dumps(line, separators=(",", ":")) for line in lines)
 
 

@@ -11,9 +11,16 @@ import pytest
 from labs import cli
 
 CARD = {
-    "index": 2, "state": "lost", "utilization_percent": 0, "memory_used_bytes": 2**31, "power_w": 60.0, "temperature_c": 31.0,
-    "sm_clock_mhz": 210, "faults": ["xid79"], "pods": ["model-0"],
-}  # fmt: skip
+    "index": 2,
+    "state": "lost",
+    "utilization_percent": 0,
+    "memory_used_bytes": 2**31,
+    "power_w": 60.0,
+    "temperature_c": 31.0,
+    "sm_clock_mhz": 210,
+    "faults": ["xid79"],
+    "pods": ["model-0"],
+}
 
 
 @pytest.fixture

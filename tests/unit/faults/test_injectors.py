@@ -219,10 +219,12 @@ def test_a_proxy_is_killed_until_the_kubelet_holds_it_back(
 
 HELD_BACK: dict[str, Any] = {
     "metadata": {
-        "name": "model-server-0", "namespace": "ml", "ownerReferences": [{"kind": "ReplicaSet", "name": "model-server"}],
+        "name": "model-server-0",
+        "namespace": "ml",
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "model-server"}],
     },
     "status": {"containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]},
-}  # fmt: skip
+}
 READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 
 
@@ -305,9 +307,11 @@ def test_a_pod_that_vanished_is_healed_once_another_is_ready_and_not_while_the_s
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = {
-        "kind": "Deployment", "metadata": {"generation": 1}, "spec": {"replicas": 2},
+        "kind": "Deployment",
+        "metadata": {"generation": 1},
+        "spec": {"replicas": 2},
         "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2},
-    }  # fmt: skip
+    }
     names = [f"model-server-{number}" for number in range(2)]
     looks: list[list[dict[str, Any]]] = [[READY], [READY, {"status": {}}], [READY, READY]]
 

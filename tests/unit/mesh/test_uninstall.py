@@ -44,13 +44,18 @@ class PlayedApi:
 def rows(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Object]]:
     """A cluster with the mesh, two extensions, a link, its mirror, and one meshed pod."""
     found = {
-        "namespaces": [row("linkerd", control_plane="linkerd"), row("linkerd-viz", extension="viz"),
-                       row("linkerd-multicluster", extension="multicluster")],
-        "pods": [row(name, place, control_plane="linkerd") for name, place in
-                 {"identity-1": "linkerd", "gateway-1": "linkerd-multicluster", "chat-1": "shop"}.items()],
+        "namespaces": [
+            row("linkerd", control_plane="linkerd"),
+            row("linkerd-viz", extension="viz"),
+            row("linkerd-multicluster", extension="multicluster"),
+        ],
+        "pods": [
+            row(name, place, control_plane="linkerd")
+            for name, place in {"identity-1": "linkerd", "gateway-1": "linkerd-multicluster", "chat-1": "shop"}.items()
+        ],
         "links": [row("gpu", "linkerd-multicluster", {"targetClusterName": "gpu"})],
         "services": [row("model-server-gpu", "ml", cluster="gpu"), row("other-west", "ml", cluster="west"), row("chat", "shop")],
-    }  # fmt: skip
+    }
     api = cast(KubeApi, PlayedApi(found))
 
     def run(target: Target, work: Callable[[KubeApi], Any]) -> Any:

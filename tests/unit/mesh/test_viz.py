@@ -25,8 +25,12 @@ def test_a_service_is_counted_by_its_callers() -> None:
 def test_from_and_to_choose_one_pair() -> None:
     source, _ = stat.series(stat.Question(parse(["deploy/server"]), "demo", source=parse(["deploy/client"])))
     assert source == {
-        "direction": "outbound", "deployment": "client", "namespace": "demo", "dst_deployment": "", "dst_namespace": "demo",
-    }  # fmt: skip
+        "direction": "outbound",
+        "deployment": "client",
+        "namespace": "demo",
+        "dst_deployment": "",
+        "dst_namespace": "demo",
+    }
     to, by = stat.series(stat.Question(parse(["deploy"]), "demo", destination=parse(["deploy", "server"])))
     assert to["dst_deployment"] == "server" and by == ("namespace", "deployment")
 

@@ -187,8 +187,13 @@ def test_a_waiting_envoy_is_answered_when_there_is_news() -> None:
     first = known.discovery.answer("routes", ["outbound"], "")
     assert first is not None
     service: ServicePort = {
-        "namespace": "demo", "name": "server", "port": 80, "cluster_ip": "None", "remote_authority": None, "endpoints": [],
-    }  # fmt: skip
+        "namespace": "demo",
+        "name": "server",
+        "port": 80,
+        "cluster_ip": "None",
+        "remote_authority": None,
+        "endpoints": [],
+    }
     threading.Timer(0.05, known.apply, [{"services": [service]}]).start()
     second = known.discovery.answer("routes", ["outbound"], first[0], hold=5)
     assert second is not None and len(json.loads(second[1])[0]["virtual_hosts"]) == 2

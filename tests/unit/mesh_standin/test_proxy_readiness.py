@@ -14,10 +14,21 @@ from labs.pods.mesh_standin.settings import Settings
 def starting(tmp_path: Path) -> proxy.Proxy:
     """A proxy that has its certificate, beside an Envoy that is yet to serve."""
     settings = Settings(
-        host="127.99.1.1", namespace="demo", pod="p", service_account="a", folder=str(tmp_path), token_file="", anchors="",
-        identity_address="", destination_address="", inbound_ports=(), opaque_ports=(), default_policy="deny", gateway=False,
+        host="127.99.1.1",
+        namespace="demo",
+        pod="p",
+        service_account="a",
+        folder=str(tmp_path),
+        token_file="",
+        anchors="",
+        identity_address="",
+        destination_address="",
+        inbound_ports=(),
+        opaque_ports=(),
+        default_policy="deny",
+        gateway=False,
         cluster_proxy=("127.99.0.1", 3128),
-    )  # fmt: skip
+    )
     found = proxy.Proxy(settings)
     found.not_after = 1.0
     return found

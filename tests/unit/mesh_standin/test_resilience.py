@@ -40,9 +40,13 @@ class Mesh:
 
     def service(self, servers: list[MeshedPod], **more: Any) -> ServicePort:
         found: dict[str, Any] = {
-            "namespace": "demo", "name": "server", "port": APP_PORT, "cluster_ip": "10.97.0.1", "remote_authority": None,
+            "namespace": "demo",
+            "name": "server",
+            "port": APP_PORT,
+            "cluster_ip": "10.97.0.1",
+            "remote_authority": None,
             "endpoints": [server.endpoint() for server in servers],
-        }  # fmt: skip
+        }
         return {**found, **more}  # type: ignore[typeddict-item]
 
     def serve(self, servers: list[MeshedPod] | None = None, **more: Any) -> None:

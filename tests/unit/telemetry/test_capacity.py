@@ -28,11 +28,25 @@ def ramp(last: float, began: float, limit: float = LIMIT) -> LoadResult:
         before = due
         wait = max(0.0, backlog - TOKENS) / limit
         moment = began + due
-        rows.append({
-            "kind": "request", "id": id, "intended": moment, "sent": moment, "first_byte": moment + wait + 0.05,
-            "end": moment + wait + 1.2, "latency": wait + 1.2, "ttft": wait + 0.05, "lag": 0.0, "status": 200, "ok": True,
-            "tokens": TOKENS, "error": None, "pod": "m", "tpot": 0.018,
-        })  # fmt: skip
+        rows.append(
+            {
+                "kind": "request",
+                "id": id,
+                "intended": moment,
+                "sent": moment,
+                "first_byte": moment + wait + 0.05,
+                "end": moment + wait + 1.2,
+                "latency": wait + 1.2,
+                "ttft": wait + 0.05,
+                "lag": 0.0,
+                "status": 200,
+                "ok": True,
+                "tokens": TOKENS,
+                "error": None,
+                "pod": "m",
+                "tpot": 0.018,
+            }
+        )
     return LoadResult("\n".join(map(json.dumps, rows)), LoadPlan("model", rps=last, seconds=SECONDS, slo="ttft=0.5"))
 
 

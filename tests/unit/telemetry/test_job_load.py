@@ -18,11 +18,25 @@ from labs.telemetry.load_result import LoadResult
 def line(id: int, latency: float, ok: bool = True) -> str:
     intended = 1764000000.0 + id
     record = {
-        "kind": "request", "id": id, "intended": intended, "sent": intended + 0.001, "first_byte": None,
-        "end": intended + latency, "latency": latency, "ttft": None, "lag": 0.001, "status": 200 if ok else 503, "ok": ok,
-        "error": None if ok else "http 503: no", "cluster": "gpu", "pod": "model-0", "node": "n", "gpu": "0", "tokens": 9,
+        "kind": "request",
+        "id": id,
+        "intended": intended,
+        "sent": intended + 0.001,
+        "first_byte": None,
+        "end": intended + latency,
+        "latency": latency,
+        "ttft": None,
+        "lag": 0.001,
+        "status": 200 if ok else 503,
+        "ok": ok,
+        "error": None if ok else "http 503: no",
+        "cluster": "gpu",
+        "pod": "model-0",
+        "node": "n",
+        "gpu": "0",
+        "tokens": 9,
         "tpot": None,
-    }  # fmt: skip
+    }
     return json.dumps(record)
 
 

@@ -43,9 +43,14 @@ Identity = tuple[str, str, str]
 @click.option("--ignore-cluster", is_flag=True, help="Do not ask the cluster what is there already.")
 @click.pass_obj
 def install(
-    target: Target, crds: bool, anchors: Path | None, certificate: Path | None, key: Path | None,
-    assignments: tuple[str, ...], ignore_cluster: bool,
-) -> None:  # fmt: skip
+    target: Target,
+    crds: bool,
+    anchors: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    assignments: tuple[str, ...],
+    ignore_cluster: bool,
+) -> None:
     """Print the manifests of the stand-in's control plane."""
     values = manifests.values_for("control-plane", assignments)
     if crds:

@@ -61,9 +61,17 @@ def check(target: Target, output: str, wait: float) -> int:
 @click.option("--to-namespace")
 @click.pass_obj
 def viz_stat(
-    target: Target, resource: tuple[str, ...], namespace: str, all_namespaces: bool, window: float, output: str,
-    source: str | None, from_namespace: str | None, destination: str | None, to_namespace: str | None,
-) -> None:  # fmt: skip
+    target: Target,
+    resource: tuple[str, ...],
+    namespace: str,
+    all_namespaces: bool,
+    window: float,
+    output: str,
+    source: str | None,
+    from_namespace: str | None,
+    destination: str | None,
+    to_namespace: str | None,
+) -> None:
     """Success rate, request rate and latencies of RESOURCE: deploy, ds, sts, po, ns, svc or authority, or one of them by name."""
     asked = resources.parse(resource)
     question = stat.Question(
