@@ -1,4 +1,4 @@
-"""The verbs of the clusters: ``lab up``, ``down``, ``status``, ``logs``, ``url``, ``build``."""
+"""The verbs of the clusters: ``lab up``, ``reset``, ``status``, ``logs``, ``url``, ``build``."""
 
 from __future__ import annotations
 
@@ -42,16 +42,6 @@ def _bring_up(chosen: Backend, *, clusters: Sequence[str] = (), keep: bool = Fal
     *most, last = chosen.clusters()
     names = f"{', '.join(most)} and {last}" if most else last
     click.echo(f"Clusters {names} are up after {time.monotonic() - started:.1f} s. Try: lab status", err=True)
-
-
-@click.command()
-@click.option("--cluster", "clusters", metavar="NAME", multiple=True, help="Remove only this cluster from the running lab.")
-def down(clusters: Sequence[str]) -> None:
-    """Remove the lab: its processes, state and files. The cache and your notebooks stay."""
-    if clusters:
-        backends.current().down(clusters)
-    else:
-        backends.to_remove().down()
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""``lab node list|add|remove``: the nodes of the clusters, and workers that come and go while the lab runs."""
+"""``lab node list|add``: the nodes of the clusters, and workers that come while the lab runs (``remove``: ``labs.faults``)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def list_(as_json: bool) -> None:
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds until the node must be ready.")
 def add(name: str | None, cluster: str, gpus: int | None, product: str, labels: Sequence[str], timeout: float) -> None:
     """Add a worker to a cluster; without NAME it is called as the next one."""
-    backend = _backend(cluster)
+    backend = backend_of(cluster)
     require_supported(backend.nodes, "add", cluster)
     request = NodeRequest(name, GpuSpec(product, gpus) if gpus else None, dict(_label(text) for text in labels))
     made: list[str] = []
@@ -61,18 +61,12 @@ def add(name: str | None, cluster: str, gpus: int | None, product: str, labels: 
     click.echo(made[0])
 
 
-@node.command()
-@click.argument("name")
-@cluster_option
-def remove(name: str, cluster: str) -> None:
-    """Drain a worker that 'lab node add' made, and remove it."""
-    backend = _backend(cluster)
-    require_supported(backend.nodes, "remove", cluster)
-    leave = Action(f"{name} leaves {cluster}", lambda progress: backend.nodes.remove(cluster, name, progress))
-    run_steps([leave], ConsoleProgress(), keep=True)
+def backend_of(cluster: str) -> Backend:
+    """The backend of this checkout's lab, which has that cluster.
 
-
-def _backend(cluster: str) -> Backend:
+    Raises:
+        NotFound: it has none of that name.
+    """
     backend = backends.current()
     if cluster not in backend.clusters():
         raise errors.NotFound("cluster", cluster, list(backend.clusters()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 
 from labs.errors import LabError, UsageError
@@ -57,8 +58,30 @@ def check_conflicts(fault: Fault, parameters: Parameters, active: list[Injection
         shared = wanted & injector(find(found.name)).affected_resources(found.parameters)
         if shared:
             holder = "the same fault" if found.name == fault.name else found.label
-            fix = "lab fault heal --all" if found.hidden else f"lab fault heal {found.name}"
-            raise UsageError(f"{fault.name} affects {sorted(shared)[0]}, and so does {holder}, which is active", fix=fix)
+            raise UsageError(
+                f"{fault.name} affects {sorted(shared)[0]}, and so does {holder}, which is active", fix=heal_command(found)
+            )
+
+
+def check_removal(active: Iterable[Injection], cluster: str, node: str | None = None) -> None:
+    """Reject the removal of a cluster, or of one node of it, on which a fault is active: nothing could heal that afterwards.
+
+    Raises:
+        UsageError: it names the active fault.
+    """
+    for found in active:
+        on_node = node is None or found.parameters.get("node") == node
+        if on_node and injector(find(found.name)).cluster == cluster:
+            place = f"node {node} of cluster {cluster}" if node else f"cluster {cluster}"
+            raise UsageError(
+                f"{found.label} is active on {place}, and could not be healed without it",
+                fix=f"{heal_command(found)}, then the same command again",
+            )
+
+
+def heal_command(injection: Injection) -> str:
+    """What to type to heal it; the name of a secret injection is not told."""
+    return "lab fault heal --all" if injection.hidden else f"lab fault heal {injection.name}"
 
 
 def inject(session: Session, fault: Fault, parameters: Parameters, *, secret: bool = False, owned: bool = False) -> Injection:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from labs import config
+from labs import config, topology
 from labs.errors import CommandFailed
 from tests.support.lab import new_namespace
 
@@ -21,10 +21,7 @@ CRDS = (["-k", str(FOLDER / "gateway-api")], ["-f", str(FOLDER / "embedded/linke
 KUSTOMIZATIONS = sorted(path.parent for path in FOLDER.rglob("kustomization.yaml"))
 STANDIN = "embedded/linkerd-standin"
 NO_MANIFESTS = {
-    "kind/app.yaml",
-    "kind/gpu.yaml",
-    "k3d/app.yaml",
-    "k3d/gpu.yaml",
+    *(f"{tool}/{cluster.name}.yaml" for tool in ("kind", "k3d") for cluster in topology.declared()),
     f"{STANDIN}/values.yaml",
     f"{STANDIN}/components.yaml",
 }

@@ -22,13 +22,13 @@ def outcomes(request: pytest.FixtureRequest, lab_up: None) -> dict[str, Outcome]
     items = [item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
     rows = [item.callspec.params.get("row") for item in items]
     wanted = {row.topic for row in rows if isinstance(row, Row)}
-    stage = ParityContext(backends.current())
-    stage.remove()
+    context = ParityContext(backends.current())
+    context.remove()
     try:
         chosen = [topic for topic in topics() if topic.name in wanted]
-        return {outcome.row.id: outcome for outcome in runner.run(chosen, stage)}
+        return {outcome.row.id: outcome for outcome in runner.run(chosen, context)}
     finally:
-        stage.remove()
+        context.remove()
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -37,12 +37,12 @@ def parity(backend: str | None, only: tuple[str, ...], as_json: bool, write: boo
         raise UsageError(f"this checkout's lab uses the backend {here.name}, not {backend}", fix=f"lab up --backend {backend}")
     if not Paths.current().kubeconfig.exists():
         raise NotRunning("no lab is up in this checkout", fix="lab up")
-    stage = ParityContext(here)
-    stage.remove()
+    context = ParityContext(here)
+    context.remove()
     try:
-        outcomes = runner.run(wanted, stage, _tell)
+        outcomes = runner.run(wanted, context, _tell)
     finally:
-        stage.remove()
+        context.remove()
     genuine = here.can.real_linkerd
     _print(outcomes, genuine, as_json)
     wrong = [outcome.row.id for outcome in outcomes if not (outcome.same if genuine else outcome.as_declared)]

@@ -68,39 +68,39 @@ class ParityContext:
         result: T = future.result()
         return result
 
-    def api(self, context: str = "app") -> kube.ApiClient:
-        return self.clusters[context].api
+    def api(self, cluster: str = "app") -> kube.ApiClient:
+        return self.clusters[cluster].api
 
-    def namespace(self, name: str, *, context: str = "app", annotations: Mapping[str, str] | None = None) -> str:
+    def namespace(self, name: str, *, cluster: str = "app", annotations: Mapping[str, str] | None = None) -> str:
         """The run's namespace for ``name``, made on first use, ready for pods. ``name`` of both clusters is the same."""
         # Short: with a ServiceAccount it must fit into a certificate's common name of 64 characters.
         full = f"p{self.token}-{name}"
 
         def make() -> None:
             metadata = {"name": full, "labels": LABELS, "annotations": dict(annotations or {})}
-            kube.apply(self.api(context), [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+            kube.apply(self.api(cluster), [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
             # Pods are refused until the controller has made the namespace's service account.
             kube.wait(
-                self.api(context), "ServiceAccount", "default", full, lambda found: None if found else "not there", timeout=30
+                self.api(cluster), "ServiceAccount", "default", full, lambda found: None if found else "not there", timeout=30
             )
 
-        self.once(f"namespace {context} {full}", make)
+        self.once(f"namespace {cluster} {full}", make)
         return full
 
-    def apply(self, namespace: str, *objects: Object, context: str = "app") -> None:
-        kube.apply(self.api(context), objects, namespace)
+    def apply(self, namespace: str, *objects: Object, cluster: str = "app") -> None:
+        kube.apply(self.api(cluster), objects, namespace)
 
-    def kubectl(self, *args: str, context: str = "app", timeout: float = 60) -> Ran:
+    def kubectl(self, *args: str, cluster: str = "app", timeout: float = 60) -> Ran:
         """kubectl's exit code and output; ``timeout`` in seconds."""
         return self._run(
-            [str(Paths.current().bin / "kubectl"), f"--kubeconfig={Paths.current().kubeconfig}", f"--context={context}", *args],
+            [str(Paths.current().bin / "kubectl"), f"--kubeconfig={Paths.current().kubeconfig}", f"--context={cluster}", *args],
             timeout,
         )
 
-    def linkerd(self, *args: str, context: str = "app", input: str | None = None, timeout: float = 120) -> Ran:
+    def linkerd(self, *args: str, cluster: str = "app", input: str | None = None, timeout: float = 120) -> Ran:
         """The ``linkerd`` command of this backend; ``input`` is what it reads from a pipe."""
         path = str(Paths.current().bin / "linkerd")
-        return self._run([path, *args, f"--kubeconfig={Paths.current().kubeconfig}", f"--context={context}"], timeout, input)
+        return self._run([path, *args, f"--kubeconfig={Paths.current().kubeconfig}", f"--context={cluster}"], timeout, input)
 
     def _run(self, command: Sequence[str], timeout: float, input: str | None = None) -> Ran:
         try:
@@ -108,22 +108,22 @@ class ParityContext:
         except CommandFailed as error:
             return Ran(error.returncode, error.output)
 
-    def piped(self, context: str, *args: str) -> None:
+    def piped(self, cluster: str, *args: str) -> None:
         """``linkerd … | kubectl apply -f -``.
 
         Raises:
             CommandFailed: either failed.
         """
-        printed = self.linkerd(*args, context=context)
+        printed = self.linkerd(*args, cluster=cluster)
         if printed.code:
             raise CommandFailed(["linkerd", *args], printed.code, printed.text)
-        self.clusters[context].kubectl("apply", "-f", "-", input=printed.text)
+        self.clusters[cluster].kubectl("apply", "-f", "-", input=printed.text)
 
     def remove(self) -> None:
         """Delete the namespaces of this run and of interrupted ones; does not wait for their end."""
-        for context in self.clusters:
-            for found in kube.select(self.api(context), "Namespace", labels=f"{LABEL}=true"):
-                kube.delete(self.api(context), "Namespace", found["metadata"]["name"])
+        for cluster in self.clusters:
+            for found in kube.select(self.api(cluster), "Namespace", labels=f"{LABEL}=true"):
+                kube.delete(self.api(cluster), "Namespace", found["metadata"]["name"])
 
 
 def until(look: Callable[[], T], good: Callable[[T], bool], seconds: float, every: float = 0.3) -> T:
@@ -136,9 +136,9 @@ def until(look: Callable[[], T], good: Callable[[T], bool], seconds: float, ever
         time.sleep(every)
 
 
-def events(stage: ParityContext, namespace: str, name: str, context: str = "app") -> list[Object]:
+def events(context: ParityContext, namespace: str, name: str, cluster: str = "app") -> list[Object]:
     """The events about the object ``name``, the oldest first."""
-    found = kube.select(stage.api(context), "Event", namespace, fields=f"involvedObject.name={name}")
+    found = kube.select(context.api(cluster), "Event", namespace, fields=f"involvedObject.name={name}")
     return sorted(found, key=lambda event: str(event["metadata"]["creationTimestamp"]))
 
 

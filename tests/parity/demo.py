@@ -79,30 +79,30 @@ def service(
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
-def play(stage: ParityContext, namespace: str, *objects: Object, context: str = "app") -> None:
+def play(context: ParityContext, namespace: str, *objects: Object, cluster: str = "app") -> None:
     """Apply objects and wait until their Deployments are rolled out."""
-    stage.apply(namespace, *objects, context=context)
+    context.apply(namespace, *objects, cluster=cluster)
     for found in objects:
         if found["kind"] == "Deployment":
-            kube.wait(stage.api(context), "Deployment", found["metadata"]["name"], namespace, kube.rolled_out, timeout=120)
+            kube.wait(context.api(cluster), "Deployment", found["metadata"]["name"], namespace, kube.rolled_out, timeout=120)
 
 
-def meshed(stage: ParityContext) -> str:
+def meshed(context: ParityContext) -> str:
     """The meshed namespace: two pods ``server``, one ``client``; returns its name."""
-    namespace = stage.namespace("mesh", annotations=INJECT)
+    namespace = context.namespace("mesh", annotations=INJECT)
 
     def make() -> None:
-        mesh.installed(stage)
-        play(stage, namespace, *deployment("server", replicas=2), service("server"), *client())
+        mesh.installed(context)
+        play(context, namespace, *deployment("server", replicas=2), service("server"), *client())
 
-    stage.once("demo mesh", make)
+    context.once("demo mesh", make)
     return namespace
 
 
-def plain(stage: ParityContext) -> str:
+def plain(context: ParityContext) -> str:
     """The namespace without a mesh: one ``client`` and one ``server``."""
-    namespace = stage.namespace("plain")
-    stage.once("demo plain", lambda: play(stage, namespace, *client(), *deployment("server"), service("server")))
+    namespace = context.namespace("plain")
+    context.once("demo plain", lambda: play(context, namespace, *client(), *deployment("server"), service("server")))
     return namespace
 
 
@@ -110,23 +110,23 @@ def url(service: str, namespace: str, path: str = "/hello") -> str:
     return f"http://{service}.{namespace}.svc.cluster.local:{PORT}{path}"
 
 
-def ask(stage: ParityContext, namespace: str, target: str, *, context: str = "app", **request: Any) -> list[Answer]:
+def ask(context: ParityContext, namespace: str, target: str, *, cluster: str = "app", **request: Any) -> list[Answer]:
     """What the client of a namespace got from a URL; ``request``: method, headers, body (bytes), times, every (s), reuse.
 
     Raises:
         CommandFailed: the client could not be asked.
     """
     words = ["exec", f"--namespace={namespace}", "deploy/client", "--container=app", "--", "python", "-c", program("client")]
-    ran = stage.kubectl(*words, json.dumps({"url": target, **request}), context=context, timeout=120)
+    ran = context.kubectl(*words, json.dumps({"url": target, **request}), cluster=cluster, timeout=120)
     if ran.code:
         raise CommandFailed(["kubectl", *words[:4]], ran.code, ran.text)
     answers: list[Answer] = ran.json()
     return answers
 
 
-def status(stage: ParityContext, namespace: str, target: str, **request: Any) -> Any:
+def status(context: ParityContext, namespace: str, target: str, **request: Any) -> Any:
     """The status of one call; the error's name where none came."""
-    (answer,) = ask(stage, namespace, target, **request)
+    (answer,) = ask(context, namespace, target, **request)
     return answer["status"] or answer["error"]
 
 
@@ -141,7 +141,7 @@ def identity(account: str, namespace: str) -> str:
     return f"{account}.{namespace}.serviceaccount.identity.linkerd.cluster.local"
 
 
-def pods(stage: ParityContext, namespace: str, app: str, context: str = "app") -> list[Object]:
+def pods(context: ParityContext, namespace: str, app: str, cluster: str = "app") -> list[Object]:
     """The pods with this label that are not going away."""
-    found = kube.select(stage.api(context), "Pod", namespace, labels=f"app={app}")
+    found = kube.select(context.api(cluster), "Pod", namespace, labels=f"app={app}")
     return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]

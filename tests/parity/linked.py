@@ -14,59 +14,59 @@ FEDERATED = "mirror.linkerd.io/federated"
 GROUP = "policy.linkerd.io"
 
 
-def caller(stage: ParityContext) -> str:
+def caller(context: ParityContext) -> str:
     """The meshed namespace of the app cluster that calls; its twin in the gpu cluster has one server ``web``."""
-    namespace = demo.meshed(stage)
+    namespace = demo.meshed(context)
 
     def make() -> None:
-        mesh.linked(stage)
-        stage.namespace("mesh", context="gpu", annotations=demo.INJECT)
-        demo.play(stage, namespace, *demo.deployment("web"), context="gpu")
+        mesh.linked(context)
+        context.namespace("mesh", cluster="gpu", annotations=demo.INJECT)
+        demo.play(context, namespace, *demo.deployment("web"), cluster="gpu")
 
-    stage.once("demo linked", make)
+    context.once("demo linked", make)
     return namespace
 
 
-def export(stage: ParityContext, name: str, labels: dict[str, Any], *, again: bool = False) -> None:
+def export(context: ParityContext, name: str, labels: dict[str, Any], *, again: bool = False) -> None:
     """A Service of that name in front of ``web`` in the gpu cluster, with labels; None takes a label away."""
-    namespace = caller(stage)
+    namespace = caller(context)
     if again:
-        kube.patch(stage.api("gpu"), "Service", name, namespace, {"metadata": {"labels": labels}})
+        kube.patch(context.api("gpu"), "Service", name, namespace, {"metadata": {"labels": labels}})
         return
     made = demo.service(name, app="web", labels=labels)
 
     def make() -> None:
-        stage.apply(namespace, made, context="gpu")
-        mirrored = lambda: kube.get(stage.api(), "Service", f"{name}-gpu", namespace)  # noqa: E731
+        context.apply(namespace, made, cluster="gpu")
+        mirrored = lambda: kube.get(context.api(), "Service", f"{name}-gpu", namespace)  # noqa: E731
         until(mirrored, lambda found: found is not None, 5)
 
-    stage.once(f"export {name}", make)
+    context.once(f"export {name}", make)
 
 
-def gateway_mode(stage: ParityContext, mirrored: str) -> Object | None:
+def gateway_mode(context: ParityContext, mirrored: str) -> Object | None:
     """The mirror of the Service ``web``."""
-    export(stage, "web", {EXPORTED: "true"})
-    return kube.get(stage.api(), "Service", mirrored, caller(stage))
+    export(context, "web", {EXPORTED: "true"})
+    return kube.get(context.api(), "Service", mirrored, caller(context))
 
 
-def mirror(stage: ParityContext, name: str, field: str) -> dict[str, str] | None:
+def mirror(context: ParityContext, name: str, field: str) -> dict[str, str] | None:
     """Labels or annotations of a mirror that Linkerd sets; the run's namespace is written NAMESPACE."""
-    found = kube.get(stage.api(), "Service", name, caller(stage))
+    found = kube.get(context.api(), "Service", name, caller(context))
     if found is None:
         return None
     rows = found["metadata"].get(field) or {}
-    return {key: value.replace(caller(stage), "NAMESPACE") for key, value in rows.items() if "linkerd.io/" in key}
+    return {key: value.replace(caller(context), "NAMESPACE") for key, value in rows.items() if "linkerd.io/" in key}
 
 
-def remote_call(stage: ParityContext, name: str, *, meshed: bool = True) -> demo.Answer:
+def remote_call(context: ParityContext, name: str, *, meshed: bool = True) -> demo.Answer:
     """One call to a mirror."""
-    target = demo.url(name, caller(stage))
-    return demo.ask(stage, caller(stage) if meshed else demo.plain(stage), target, timeout=15)[0]
+    target = demo.url(name, caller(context))
+    return demo.ask(context, caller(context) if meshed else demo.plain(context), target, timeout=15)[0]
 
 
-def admit_the_client(stage: ParityContext) -> None:
+def admit_the_client(context: ParityContext) -> None:
     """In the gpu cluster, ``web`` admits the ServiceAccount ``client`` of the same namespace and no one else."""
-    namespace = caller(stage)
+    namespace = caller(context)
     selector = {"matchLabels": {"app": "web"}}
     server = {
         "apiVersion": f"{GROUP}/v1beta3",
@@ -83,35 +83,35 @@ def admit_the_client(stage: ParityContext) -> None:
             "requiredAuthenticationRefs": [{"kind": "ServiceAccount", "name": "client"}],
         },
     }
-    stage.once("admit the client", lambda: stage.apply(namespace, server, policy, context="gpu"))
+    context.once("admit the client", lambda: context.apply(namespace, server, policy, cluster="gpu"))
 
 
-def no_policy(stage: ParityContext) -> None:
+def no_policy(context: ParityContext) -> None:
     for version, kind in (("v1alpha1", "AuthorizationPolicy"), ("v1beta3", "Server")):
-        kube.delete(stage.api("gpu"), f"{GROUP}/{version}/{kind}", "web", caller(stage))
+        kube.delete(context.api("gpu"), f"{GROUP}/{version}/{kind}", "web", caller(context))
 
 
-def federate(stage: ParityContext) -> None:
+def federate(context: ParityContext) -> None:
     """The Service ``both`` is a member of a federated one in both clusters; in app a server ``local`` stands behind it."""
-    namespace = caller(stage)
+    namespace = caller(context)
 
     def make() -> None:
-        no_policy(stage)
-        stage.apply(namespace, demo.service("both", app="web", labels={FEDERATED: "member"}), context="gpu")
+        no_policy(context)
+        context.apply(namespace, demo.service("both", app="web", labels={FEDERATED: "member"}), cluster="gpu")
         here = demo.service("both", app="local", labels={FEDERATED: "member"})
-        demo.play(stage, namespace, *demo.deployment("local"), here)
+        demo.play(context, namespace, *demo.deployment("local"), here)
 
-    stage.once("federate", make)
-
-
-def scale_gateway(stage: ParityContext, replicas: int) -> None:
-    kube.patch(stage.api("gpu"), "apps/v1/Deployment", "linkerd-gateway", mesh.MULTICLUSTER, {"spec": {"replicas": replicas}})
-    kube.wait(stage.api("gpu"), "Deployment", "linkerd-gateway", mesh.MULTICLUSTER, kube.rolled_out, timeout=60)
+    context.once("federate", make)
 
 
-def seconds_until_back(stage: ParityContext) -> float:
+def scale_gateway(context: ParityContext, replicas: int) -> None:
+    kube.patch(context.api("gpu"), "apps/v1/Deployment", "linkerd-gateway", mesh.MULTICLUSTER, {"spec": {"replicas": replicas}})
+    kube.wait(context.api("gpu"), "Deployment", "linkerd-gateway", mesh.MULTICLUSTER, kube.rolled_out, timeout=60)
+
+
+def seconds_until_back(context: ParityContext) -> float:
     """Bring the gateway back; seconds from its pod's readiness until a call succeeds."""
-    scale_gateway(stage, 1)
+    scale_gateway(context, 1)
     begun = time.monotonic()
-    until(lambda: remote_call(stage, "web-gpu")["status"], lambda status: status == 200, 40, every=1)
+    until(lambda: remote_call(context, "web-gpu")["status"], lambda status: status == 200, 40, every=1)
     return time.monotonic() - begun

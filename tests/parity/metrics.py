@@ -9,13 +9,13 @@ from labs.errors import CommandFailed
 from tests.parity.context import ParityContext
 
 
-def samples(stage: ParityContext, namespace: str, name: str, metric: str, **labels: str) -> list[Sample]:
+def samples(context: ParityContext, namespace: str, name: str, metric: str, **labels: str) -> list[Sample]:
     """Samples of a metric with these labels, of all proxies of a Deployment.
 
     Raises:
         CommandFailed: the proxies could not be asked.
     """
-    ran = stage.linkerd("diagnostics", "proxy-metrics", "-n", namespace, f"deploy/{name}")
+    ran = context.linkerd("diagnostics", "proxy-metrics", "-n", namespace, f"deploy/{name}")
     if ran.code:
         raise CommandFailed(["linkerd", "diagnostics", "proxy-metrics"], ran.code, ran.text)
     # Several pods repeat the same families: only the sample lines matter here.

@@ -13,16 +13,16 @@ POLITE = f"trap 'exit 0' TERM; {LOOP}"
 """Runs until it is asked to end, then exits with 0."""
 
 
-def space(stage: ParityContext) -> str:
+def space(context: ParityContext) -> str:
     """The namespace of the kubelet's rows."""
-    return stage.namespace("kubelet")
+    return context.namespace("kubelet")
 
 
-def pod(stage: ParityContext, name: str, script: str | None = None, *, spec: Object | None = None, **container: Any) -> Object:
+def pod(context: ParityContext, name: str, script: str | None = None, *, spec: Object | None = None, **container: Any) -> Object:
     """The pod as it is now; ``script`` runs in a shell, ``container`` and ``spec`` add fields to the container and the pod."""
-    namespace = space(stage)
-    stage.once(f"pod {name}", lambda: stage.apply(namespace, manifest(name, script, spec=spec, **container)))
-    return required(kube.get(stage.api(), "Pod", name, namespace), f"pod {name}")
+    namespace = space(context)
+    context.once(f"pod {name}", lambda: context.apply(namespace, manifest(name, script, spec=spec, **container)))
+    return required(kube.get(context.api(), "Pod", name, namespace), f"pod {name}")
 
 
 def manifest(name: str, script: str | None, *, spec: Object | None = None, **container: Any) -> Object:
@@ -59,17 +59,17 @@ def is_ready(found: Object) -> bool:
     return kube.ready(found) is None
 
 
-def event_messages(stage: ParityContext, name: str, reason: str) -> list[str]:
+def event_messages(context: ParityContext, name: str, reason: str) -> list[str]:
     """Messages of the pod's events with this reason, the oldest first."""
-    return [event["message"] for event in events(stage, space(stage), name) if event["reason"] == reason]
+    return [event["message"] for event in events(context, space(context), name) if event["reason"] == reason]
 
 
-def event(stage: ParityContext, name: str, reason: str) -> str:
+def event(context: ParityContext, name: str, reason: str) -> str:
     """The message of the pod's first event with this reason; empty where there is none."""
-    return next(iter(event_messages(stage, name, reason)), "")
+    return next(iter(event_messages(context, name, reason)), "")
 
 
-def shell_in(stage: ParityContext, *args: str, timeout: float = 60) -> tuple[int, str]:
+def shell_in(context: ParityContext, *args: str, timeout: float = 60) -> tuple[int, str]:
     """kubectl in the namespace: exit code and output."""
-    ran = stage.kubectl("--namespace", space(stage), *args, timeout=timeout)
+    ran = context.kubectl("--namespace", space(context), *args, timeout=timeout)
     return ran.code, ran.text

@@ -39,13 +39,13 @@ class Outcome:
         return not self.error and self.same == (self.row.verdict == "same")
 
 
-def run(topics: Sequence[Topic], stage: ParityContext, tell: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
+def run(topics: Sequence[Topic], context: ParityContext, tell: Callable[[Outcome], None] = lambda _: None) -> list[Outcome]:
     """Run all rows of the topics; outcomes in the order of the table. ``tell`` hears of each as it ends."""
 
     def work(rows: list[Row]) -> list[Outcome]:
         done = []
         for row in rows:
-            done.append(play(row, stage))
+            done.append(play(row, context))
             tell(done[-1])
         return done
 
@@ -67,13 +67,13 @@ def jobs(topics: Sequence[Topic]) -> list[list[Row]]:
     return sorted(parts, key=len, reverse=True)
 
 
-def play(row: Row, stage: ParityContext) -> Outcome:
+def play(row: Row, context: ParityContext) -> Outcome:
     """Ask one row, again while its answer may settle."""
     begun, looks = time.monotonic(), 0
     try:
         while True:
             looks += 1
-            answer = row.probe(stage)
+            answer = row.probe(context)
             same = expect.same(row.real, answer)
             seconds = time.monotonic() - begun
             patient = row.within > 0 and (looks < LEAST or seconds < row.within)

@@ -22,6 +22,8 @@ CAUSES = {"bad-rollout": {}, "link-latency": {"latency": 700}}
 """By name, with their parameters: somebody ships a version, and the path between the clusters becomes slow."""
 SYMPTOM_TIMEOUT = 90.0
 """Seconds until a cause shows. It takes far less on an idle machine, but a laptop on stage is not idle."""
+POLL = 0.5
+"""Seconds between two looks: looking takes processor time from the users' requests."""
 SETTLE = 6.0
 """Seconds until graphs show it clearly: about the window of their rates."""
 
@@ -54,7 +56,7 @@ class Incident:
     def _wait_for_symptoms(self) -> None:
         for fault, injection in zip(self._faults, self._scenario.injections, strict=True):
             left = SYMPTOM_TIMEOUT - (time.time() - injection.start)
-            if not wait_until(partial(is_present, self._lab, fault.symptom), left):
+            if not wait_until(partial(is_present, self._lab, fault.symptom), left, POLL):
                 raise TimedOut(f"{fault.name} shows no symptom after {SYMPTOM_TIMEOUT:g} s", fix="lab fault heal --all")
         time.sleep(SETTLE)
 
@@ -72,7 +74,7 @@ class Incident:
         Raises:
             TimedOut: they still do after ``timeout`` seconds.
         """
-        for _ in attempts(timeout):
+        for _ in attempts(timeout, POLL):
             page = self.page()
             if not page.symptoms:
                 return page

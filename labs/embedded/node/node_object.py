@@ -79,16 +79,20 @@ def status(
 ) -> Object:
     """The status to write, given the one the API server has, the devices' counts and the time.
 
-    Extended resources that no plugin of this agent offers are somebody else's and stay as they are; only a node that registers
-    without knowing any device sets them to 0, as a kubelet does: they may be what an earlier life of the node offered.
+    Extended resources that no plugin of this agent offers are somebody else's and stay as they are; who adds one by hand patches
+    the capacity alone, and a kubelet then has all of it allocatable. Only a node that registers without knowing any device
+    sets them to 0, as a kubelet does: they may be what an earlier life of the node offered.
     """
     machine, free = machine_resources()
     foreign = [name for name in current.get("capacity", ()) if "/" in name and name not in capacity]
     if registering and not capacity:
         machine, free = (resources | dict.fromkeys(foreign, "0") for resources in (machine, free))
     else:
-        machine = machine | {name: current["capacity"][name] for name in foreign}
-        free = free | {name: current.get("allocatable", {}).get(name, "0") for name in foreign}
+        theirs = {name: current["capacity"][name] for name in foreign}
+        machine, free = (
+            machine | theirs,
+            free | {name: current.get("allocatable", {}).get(name, theirs[name]) for name in foreign},
+        )
     return {
         "capacity": machine | _counts(capacity),
         "allocatable": free | _counts(allocatable),

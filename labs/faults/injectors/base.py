@@ -25,6 +25,11 @@ SETTLE = 90.0
 class Injector:
     """One kind of failure. The defaults fit one without parameters and saved state."""
 
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster where it breaks something and must be healed."""
+        raise NotImplementedError
+
     def unsupported_reason(self, session: Session) -> str | None:
         """Why this backend cannot inject it, or None if it can."""
         return None

@@ -43,6 +43,10 @@ class Edit(Injector):
         pods, workloads = [Pods(**row) for row in bounce], [Target(**row) for row in settle]
         return cls(Target(**target), patch, keep, pods, workloads, fix)
 
+    @property
+    def cluster(self) -> str:
+        return self.target.cluster
+
     def resolve(self, session: Session, parameters: Parameters) -> Parameters:
         chosen = {"node": choose_gpu_node(session, self.target.cluster, parameters)} if self.target.name == GPU_NODE else {}
         self._at(chosen).require(session, self.fix)

@@ -14,18 +14,18 @@ topic = Topic("kubelet_commands", "kubelet", "kubectl exec and logs")
 SOURCE = "08-exec-logs.txt"
 
 
-def running(stage: ParityContext) -> str:
+def running(context: ParityContext) -> str:
     """A pod that runs, after it has written twelve lines."""
     name = "talks"
-    pod(stage, name, f"for i in $(seq 12); do echo line $i; done; {POLITE}")
-    kube.wait(stage.api(), "Pod", name, space(stage), kube.ready, timeout=30)
+    pod(context, name, f"for i in $(seq 12); do echo line $i; done; {POLITE}")
+    kube.wait(context.api(), "Pod", name, space(context), kube.ready, timeout=30)
     return name
 
 
-def completed(stage: ParityContext) -> str:
+def completed(context: ParityContext) -> str:
     name = "bye"
-    pod(stage, name, "echo bye", spec={"restartPolicy": "Never"})
-    stage.once("bye ends", lambda: kube.wait(stage.api(), "Pod", name, space(stage), _succeeded, timeout=30))
+    pod(context, name, "echo bye", spec={"restartPolicy": "Never"})
+    context.once("bye ends", lambda: kube.wait(context.api(), "Pod", name, space(context), _succeeded, timeout=30))
     return name
 
 
@@ -33,21 +33,21 @@ def _succeeded(found: Any) -> str | None:
     return None if found and found["status"].get("phase") == "Succeeded" else "it has not succeeded"
 
 
-def waits(stage: ParityContext) -> str:
+def waits(context: ParityContext) -> str:
     """A pod whose volume does not exist."""
     volume = {"volumes": [{"name": "v", "configMap": {"name": "nothing"}}]}
-    pod(stage, "waits", POLITE, spec=volume, volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    pod(context, "waits", POLITE, spec=volume, volumeMounts=[{"name": "v", "mountPath": "/v"}])
     return "waits"
 
 
 @topic.row("exec of a shell that exits with 7", real=(7, Text("command terminated with exit code 7\n?")), source=SOURCE)
-def exec_exit_code(stage: ParityContext) -> Any:
-    return shell_in(stage, "exec", running(stage), "--", "sh", "-c", "exit 7")
+def exec_exit_code(context: ParityContext) -> Any:
+    return shell_in(context, "exec", running(context), "--", "sh", "-c", "exit 7")
 
 
 @topic.row("exec of a shell that kills itself", real=137, source=SOURCE)
-def exec_killed(stage: ParityContext) -> Any:
-    return shell_in(stage, "exec", running(stage), "--", "sh", "-c", "kill -9 $$")[0]
+def exec_killed(context: ParityContext) -> Any:
+    return shell_in(context, "exec", running(context), "--", "sh", "-c", "kill -9 $$")[0]
 
 
 @topic.row(
@@ -55,8 +55,8 @@ def exec_killed(stage: ParityContext) -> Any:
     real=(1, containing("Internal error occurred: error executing command in container", "nosuchcmd")),
     source=SOURCE,
 )
-def exec_not_found(stage: ParityContext) -> Any:
-    return shell_in(stage, "exec", running(stage), "--", "nosuchcmd")
+def exec_not_found(context: ParityContext) -> Any:
+    return shell_in(context, "exec", running(context), "--", "nosuchcmd")
 
 
 @topic.row(
@@ -64,8 +64,8 @@ def exec_not_found(stage: ParityContext) -> Any:
     real=(1, containing("cannot exec into a container in a completed pod; current phase is Succeeded")),
     source=SOURCE,
 )
-def exec_completed(stage: ParityContext) -> Any:
-    return shell_in(stage, "exec", completed(stage), "--", "true")
+def exec_completed(context: ParityContext) -> Any:
+    return shell_in(context, "exec", completed(context), "--", "true")
 
 
 @topic.row(
@@ -74,8 +74,8 @@ def exec_completed(stage: ParityContext) -> Any:
     source=SOURCE,
     within=10,
 )
-def exec_waiting(stage: ParityContext) -> Any:
-    return shell_in(stage, "exec", waits(stage), "--", "true")
+def exec_waiting(context: ParityContext) -> Any:
+    return shell_in(context, "exec", waits(context), "--", "true")
 
 
 @topic.row(
@@ -84,28 +84,28 @@ def exec_waiting(stage: ParityContext) -> Any:
     source=SOURCE,
     differs="no namespaces: a container sees the machine's host name, but HOSTNAME is the pod's",
 )
-def host_name(stage: ParityContext) -> Any:
-    return shell_in(stage, "exec", running(stage), "--", "sh", "-c", "cat /proc/sys/kernel/hostname")[1].strip()
+def host_name(context: ParityContext) -> Any:
+    return shell_in(context, "exec", running(context), "--", "sh", "-c", "cat /proc/sys/kernel/hostname")[1].strip()
 
 
 @topic.row("logs of a pod that has completed", real=(0, "bye\n"), source=SOURCE)
-def logs_completed(stage: ParityContext) -> Any:
-    return shell_in(stage, "logs", completed(stage))
+def logs_completed(context: ParityContext) -> Any:
+    return shell_in(context, "logs", completed(context))
 
 
 @topic.row("logs --tail=2", real=(0, "line 11\nline 12\n"), source=SOURCE)
-def logs_tail(stage: ParityContext) -> Any:
-    return shell_in(stage, "logs", running(stage), "--tail=2")
+def logs_tail(context: ParityContext) -> Any:
+    return shell_in(context, "logs", running(context), "--tail=2")
 
 
 @topic.row("logs --timestamps --tail=1", real=(0, Text(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z line 12\n")), source=SOURCE)
-def logs_timestamps(stage: ParityContext) -> Any:
-    return shell_in(stage, "logs", running(stage), "--timestamps", "--tail=1")
+def logs_timestamps(context: ParityContext) -> Any:
+    return shell_in(context, "logs", running(context), "--timestamps", "--tail=1")
 
 
 @topic.row("logs --limit-bytes=10", real=(0, "line 1\nlin"), source=SOURCE)
-def logs_limit(stage: ParityContext) -> Any:
-    return shell_in(stage, "logs", running(stage), "--limit-bytes=10")
+def logs_limit(context: ParityContext) -> Any:
+    return shell_in(context, "logs", running(context), "--limit-bytes=10")
 
 
 @topic.row(
@@ -113,8 +113,8 @@ def logs_limit(stage: ParityContext) -> Any:
     real=(1, containing('previous terminated container "main" in pod "talks" not found')),
     source=SOURCE,
 )
-def logs_no_previous(stage: ParityContext) -> Any:
-    return shell_in(stage, "logs", running(stage), "--previous")
+def logs_no_previous(context: ParityContext) -> Any:
+    return shell_in(context, "logs", running(context), "--previous")
 
 
 @topic.row(
@@ -123,11 +123,11 @@ def logs_no_previous(stage: ParityContext) -> Any:
     source=SOURCE,
     within=10,
 )
-def logs_waiting(stage: ParityContext) -> Any:
-    return shell_in(stage, "logs", waits(stage))
+def logs_waiting(context: ParityContext) -> Any:
+    return shell_in(context, "logs", waits(context))
 
 
 @topic.row("logs of a pod without a node", real=(0, ""), source=SOURCE)
-def logs_unscheduled(stage: ParityContext) -> Any:
-    pod(stage, "nowhere", POLITE, spec={"nodeSelector": {"parity": "no-such-node"}})
-    return shell_in(stage, "logs", "nowhere")
+def logs_unscheduled(context: ParityContext) -> Any:
+    pod(context, "nowhere", POLITE, spec={"nodeSelector": {"parity": "no-such-node"}})
+    return shell_in(context, "logs", "nowhere")

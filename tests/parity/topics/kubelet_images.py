@@ -14,8 +14,8 @@ SOURCE = "03-image-pull.txt"
 NOWHERE = "registry.example.invalid/team/app:1"
 
 
-def unknown(stage: ParityContext) -> Any:
-    return pod(stage, "unknown", LOOP, image=NOWHERE)
+def unknown(context: ParityContext) -> Any:
+    return pod(context, "unknown", LOOP, image=NOWHERE)
 
 
 @topic.row(
@@ -24,13 +24,13 @@ def unknown(stage: ParityContext) -> Any:
     source=SOURCE,
     within=40,
 )
-def pull_back_off(stage: ParityContext) -> Any:
-    return waiting(unknown(stage))
+def pull_back_off(context: ParityContext) -> Any:
+    return waiting(unknown(context))
 
 
 @topic.row("the pod meanwhile", real={"phase": "Pending", "PodReadyToStartContainers": "True"}, source=SOURCE, within=20)
-def pod_of_an_unknown_image(stage: ParityContext) -> Any:
-    found = unknown(stage)
+def pod_of_an_unknown_image(context: ParityContext) -> Any:
+    found = unknown(context)
     return {
         "phase": found["status"].get("phase"),
         "PodReadyToStartContainers": condition(found, "PodReadyToStartContainers").get("status"),
@@ -47,9 +47,9 @@ def pod_of_an_unknown_image(stage: ParityContext) -> Any:
     source=SOURCE,
     within=40,
 )
-def events_of_a_failed_pull(stage: ParityContext) -> Any:
-    unknown(stage)
-    return {reason: event(stage, "unknown", reason) for reason in ("Pulling", "Failed", "BackOff")}
+def events_of_a_failed_pull(context: ParityContext) -> Any:
+    unknown(context)
+    return {reason: event(context, "unknown", reason) for reason in ("Pulling", "Failed", "BackOff")}
 
 
 @topic.row(
@@ -59,9 +59,9 @@ def events_of_a_failed_pull(stage: ParityContext) -> Any:
     within=20,
     differs="there is no registry to ask: the message lists the images this backend can run instead",
 )
-def words_of_a_failed_pull(stage: ParityContext) -> Any:
-    unknown(stage)
-    return event(stage, "unknown", "Failed").partition(f'"{NOWHERE}": ')[2]
+def words_of_a_failed_pull(context: ParityContext) -> Any:
+    unknown(context)
+    return event(context, "unknown", "Failed").partition(f'"{NOWHERE}": ')[2]
 
 
 @topic.row(
@@ -70,8 +70,8 @@ def words_of_a_failed_pull(stage: ParityContext) -> Any:
     source=SOURCE,
     within=20,
 )
-def malformed_name(stage: ParityContext) -> Any:
-    return waiting(pod(stage, "malformed", LOOP, image="Team/App:1:2"))
+def malformed_name(context: ParityContext) -> Any:
+    return waiting(pod(context, "malformed", LOOP, image="Team/App:1:2"))
 
 
 @topic.row(
@@ -80,5 +80,5 @@ def malformed_name(stage: ParityContext) -> Any:
     source=SOURCE,
     within=20,
 )
-def never_pulled(stage: ParityContext) -> Any:
-    return waiting(pod(stage, "never", LOOP, image="local/nosuch:1", imagePullPolicy="Never"))
+def never_pulled(context: ParityContext) -> Any:
+    return waiting(pod(context, "never", LOOP, image="local/nosuch:1", imagePullPolicy="Never"))

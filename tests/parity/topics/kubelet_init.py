@@ -19,8 +19,8 @@ def container(name: str, script: str, **fields: Any) -> Object:
 FAILING = [container("i1", "exit 3"), container("i2", "exit 0")]
 
 
-def fails(stage: ParityContext, policy: str) -> Object:
-    return pod(stage, f"init-{policy.lower()}", LOOP, spec={"restartPolicy": policy, "initContainers": FAILING})
+def fails(context: ParityContext, policy: str) -> Object:
+    return pod(context, f"init-{policy.lower()}", LOOP, spec={"restartPolicy": policy, "initContainers": FAILING})
 
 
 @topic.row(
@@ -29,8 +29,8 @@ def fails(stage: ParityContext, policy: str) -> Object:
     source=SOURCE,
     within=20,
 )
-def init_fails(stage: ParityContext) -> Any:
-    found = fails(stage, "Never")
+def init_fails(context: ParityContext) -> Any:
+    found = fails(context, "Never")
     return {"phase": found["status"].get("phase"), "waiting": waiting(found)}
 
 
@@ -40,15 +40,15 @@ def init_fails(stage: ParityContext) -> Any:
     source=SOURCE,
     within=20,
 )
-def not_initialized(stage: ParityContext) -> Any:
-    found = condition(fails(stage, "Never"), "Initialized")
+def not_initialized(context: ParityContext) -> Any:
+    found = condition(fails(context, "Never"), "Initialized")
     return {name: found.get(name) for name in ("status", "reason", "message")}
 
 
 @topic.row("STATUS that kubectl shows for it", real="Init:Error", source=SOURCE, within=20)
-def status_of_a_failed_init(stage: ParityContext) -> Any:
-    fails(stage, "Never")
-    return shell_in(stage, "get", "pod", "init-never", "--no-headers")[1].split()[2]
+def status_of_a_failed_init(context: ParityContext) -> Any:
+    fails(context, "Never")
+    return shell_in(context, "get", "pod", "init-never", "--no-headers")[1].split()[2]
 
 
 @topic.row(
@@ -57,15 +57,15 @@ def status_of_a_failed_init(stage: ParityContext) -> Any:
     source=SOURCE,
     within=40,
 )
-def init_loops(stage: ParityContext) -> Any:
-    found = fails(stage, "Always")
+def init_loops(context: ParityContext) -> Any:
+    found = fails(context, "Always")
     return {
-        "STATUS": shell_in(stage, "get", "pod", "init-always", "--no-headers")[1].split()[2],
+        "STATUS": shell_in(context, "get", "pod", "init-always", "--no-headers")[1].split()[2],
         "phase": found["status"]["phase"],
     }
 
 
-def with_sidecar(stage: ParityContext) -> Object:
+def with_sidecar(context: ParityContext) -> Object:
     """A sidecar between two init containers: each writes its name to a file all share."""
     mount = {"volumeMounts": [{"name": "work", "mountPath": "/shared"}]}
     probe = {"exec": {"command": ["test", "-e", "/shared/started"]}, "periodSeconds": 1}
@@ -76,20 +76,20 @@ def with_sidecar(stage: ParityContext) -> Object:
         container("i2", "echo two >> /shared/order", **mount),
     ]
     spec = {"restartPolicy": "Never", "initContainers": inits, "volumes": [{"name": "work", "emptyDir": {}}]}
-    return pod(stage, "sidecar", "cat /shared/order; sleep 4", spec=spec, **mount)
+    return pod(context, "sidecar", "cat /shared/order; sleep 4", spec=spec, **mount)
 
 
 @topic.row("order of init, sidecar with a startup probe, init, main", real=["one", "sidecar", "two"], source=SOURCE, within=25)
-def order_of_starts(stage: ParityContext) -> Any:
-    with_sidecar(stage)
-    return shell_in(stage, "logs", "sidecar", "-c", "main")[1].split()
+def order_of_starts(context: ParityContext) -> Any:
+    with_sidecar(context)
+    return shell_in(context, "logs", "sidecar", "-c", "main")[1].split()
 
 
 @topic.row("READY that kubectl shows while both run", real="2/2", source=SOURCE, within=25)
-def ready_counts_the_sidecar(stage: ParityContext) -> Any:
+def ready_counts_the_sidecar(context: ParityContext) -> Any:
     stays = [container("sidecar", POLITE, restartPolicy="Always")]
-    pod(stage, "two-of-two", POLITE, spec={"initContainers": stays})
-    return shell_in(stage, "get", "pod", "two-of-two", "--no-headers")[1].split()[1]
+    pod(context, "two-of-two", POLITE, spec={"initContainers": stays})
+    return shell_in(context, "get", "pod", "two-of-two", "--no-headers")[1].split()[1]
 
 
 @topic.row(
@@ -98,6 +98,6 @@ def ready_counts_the_sidecar(stage: ParityContext) -> Any:
     source=SOURCE,
     within=30,
 )
-def end_of_a_sidecar(stage: ParityContext) -> Any:
-    found = with_sidecar(stage)
-    return {"Killing": event_messages(stage, "sidecar", "Killing"), "phase": found["status"].get("phase")}
+def end_of_a_sidecar(context: ParityContext) -> Any:
+    found = with_sidecar(context)
+    return {"Killing": event_messages(context, "sidecar", "Killing"), "phase": found["status"].get("phase")}

@@ -21,10 +21,10 @@ COMMANDS = "10-command-errors.txt"
     source="01-running.txt",
     within=20,
 )
-def events_of_a_start(stage: ParityContext) -> Any:
-    pod(stage, "runs", POLITE)
+def events_of_a_start(context: ParityContext) -> Any:
+    pod(context, "runs", POLITE)
     order = ["Scheduled", "Pulled", "Created", "Started"]
-    seen = {event["reason"] for event in events(stage, space(stage), "runs")}
+    seen = {event["reason"] for event in events(context, space(context), "runs")}
     return [reason for reason in order if reason in seen] + sorted(seen - set(order) - {"Pulling"})
 
 
@@ -34,8 +34,8 @@ def events_of_a_start(stage: ParityContext) -> Any:
     source="01-running.txt",
     within=20,
 )
-def conditions_of_a_running_pod(stage: ParityContext) -> Any:
-    return {row["type"]: row["status"] for row in pod(stage, "runs", POLITE)["status"].get("conditions") or []}
+def conditions_of_a_running_pod(context: ParityContext) -> Any:
+    return {row["type"]: row["status"] for row in pod(context, "runs", POLITE)["status"].get("conditions") or []}
 
 
 @topic.row(
@@ -44,9 +44,9 @@ def conditions_of_a_running_pod(stage: ParityContext) -> Any:
     source="01-running.txt",
     within=20,
 )
-def texts_of_a_start(stage: ParityContext) -> Any:
-    pod(stage, "runs", POLITE)
-    found = events(stage, space(stage), "runs")
+def texts_of_a_start(context: ParityContext) -> Any:
+    pod(context, "runs", POLITE)
+    found = events(context, space(context), "runs")
     return {event["reason"]: event["message"] for event in found if event["reason"] in ("Created", "Started")}
 
 
@@ -56,8 +56,8 @@ def texts_of_a_start(stage: ParityContext) -> Any:
     source=ENDS,
     within=20,
 )
-def exit_zero(stage: ParityContext) -> Any:
-    return end(pod(stage, "zero", "exit 0", spec=NEVER))
+def exit_zero(context: ParityContext) -> Any:
+    return end(pod(context, "zero", "exit 0", spec=NEVER))
 
 
 @topic.row(
@@ -66,8 +66,8 @@ def exit_zero(stage: ParityContext) -> Any:
     source=ENDS,
     within=20,
 )
-def exit_seven(stage: ParityContext) -> Any:
-    return end(pod(stage, "seven", "exit 7", spec=NEVER))
+def exit_seven(context: ParityContext) -> Any:
+    return end(pod(context, "seven", "exit 7", spec=NEVER))
 
 
 @topic.row(
@@ -76,8 +76,8 @@ def exit_seven(stage: ParityContext) -> Any:
     source=ENDS,
     within=20,
 )
-def conditions_of_an_ended_pod(stage: ParityContext) -> Any:
-    found = pod(stage, "zero", "exit 0", spec=NEVER)
+def conditions_of_an_ended_pod(context: ParityContext) -> Any:
+    found = pod(context, "zero", "exit 0", spec=NEVER)
     reasons = {kind: condition(found, kind).get("reason") for kind in ("Ready", "ContainersReady")}
     return reasons | {"PodReadyToStartContainers": condition(found, "PodReadyToStartContainers").get("message")}
 
@@ -94,8 +94,8 @@ def conditions_of_an_ended_pod(stage: ParityContext) -> Any:
     source=ENDS,
     within=45,
 )
-def crash_loop(stage: ParityContext) -> Any:
-    found = pod(stage, "crash", "echo run; exit 7")
+def crash_loop(context: ParityContext) -> Any:
+    found = pod(context, "crash", "echo run; exit 7")
     if waiting(found).get("reason") != "CrashLoopBackOff" or main_status(found)["restartCount"] > 1:
         return {"reason": waiting(found).get("reason"), "restarts": main_status(found)["restartCount"]}
     return {
@@ -107,9 +107,9 @@ def crash_loop(stage: ParityContext) -> Any:
 
 
 @topic.row("event of a back-off", real=including("BackOff"), source=ENDS, within=45)
-def event_of_a_back_off(stage: ParityContext) -> Any:
-    pod(stage, "crash", "echo run; exit 7")
-    return sorted({event["reason"] for event in events(stage, space(stage), "crash")})
+def event_of_a_back_off(context: ParityContext) -> Any:
+    pod(context, "crash", "echo run; exit 7")
+    return sorted({event["reason"] for event in events(context, space(context), "crash")})
 
 
 @topic.row(
@@ -118,8 +118,8 @@ def event_of_a_back_off(stage: ParityContext) -> Any:
     source=COMMANDS,
     within=20,
 )
-def command_is_no_file(stage: ParityContext) -> Any:
-    return end(pod(stage, "no-file", spec=NEVER, command=["/no/such/binary"]))
+def command_is_no_file(context: ParityContext) -> Any:
+    return end(pod(context, "no-file", spec=NEVER, command=["/no/such/binary"]))
 
 
 @topic.row(
@@ -128,8 +128,8 @@ def command_is_no_file(stage: ParityContext) -> Any:
     source=COMMANDS,
     within=20,
 )
-def command_is_not_on_the_path(stage: ParityContext) -> Any:
-    return ended(pod(stage, "no-path", spec=NEVER, command=["nosuchcmd"])).get("message")
+def command_is_not_on_the_path(context: ParityContext) -> Any:
+    return ended(pod(context, "no-path", spec=NEVER, command=["nosuchcmd"])).get("message")
 
 
 @topic.row(
@@ -138,19 +138,19 @@ def command_is_not_on_the_path(stage: ParityContext) -> Any:
     source=COMMANDS,
     within=20,
 )
-def cannot_start_and_always(stage: ParityContext) -> Any:
-    found = pod(stage, "no-path-always", command=["nosuchcmd"])
+def cannot_start_and_always(context: ParityContext) -> Any:
+    found = pod(context, "no-path-always", command=["nosuchcmd"])
     return {"reason": waiting(found).get("reason"), "phase": found["status"].get("phase")}
 
 
 @topic.row("exit code of a shell that does not find the command", real=127, source=COMMANDS, within=20)
-def shell_finds_no_command(stage: ParityContext) -> Any:
-    return end(pod(stage, "not-found", "nosuchcmd", spec=NEVER))["exit code"]
+def shell_finds_no_command(context: ParityContext) -> Any:
+    return end(pod(context, "not-found", "nosuchcmd", spec=NEVER))["exit code"]
 
 
 @topic.row("a working directory that the image does not have: the container", real="Succeeded", source=COMMANDS, within=20)
-def missing_working_directory(stage: ParityContext) -> Any:
-    return pod(stage, "no-dir", "exit 0", spec=NEVER, workingDir="/tmp/parity/not/there")["status"].get("phase")
+def missing_working_directory(context: ParityContext) -> Any:
+    return pod(context, "no-dir", "exit 0", spec=NEVER, workingDir="/tmp/parity/not/there")["status"].get("phase")
 
 
 @topic.row(
@@ -160,8 +160,8 @@ def missing_working_directory(stage: ParityContext) -> Any:
     within=6,
     differs="images have no user here: a container runs as the lab's own user, and only runAsUser 0 is refused",
 )
-def root_is_refused(stage: ParityContext) -> Any:
-    return waiting(pod(stage, "root", LOOP, securityContext={"runAsNonRoot": True})).get("reason")
+def root_is_refused(context: ParityContext) -> Any:
+    return waiting(pod(context, "root", LOOP, securityContext={"runAsNonRoot": True})).get("reason")
 
 
 @topic.row(
@@ -170,14 +170,14 @@ def root_is_refused(stage: ParityContext) -> Any:
     source="06-oom.txt",
     within=25,
 )
-def out_of_memory(stage: ParityContext) -> Any:
-    return end(pod(stage, "hog", "head -c 200m /dev/zero | tail", spec=NEVER, resources={"limits": {"memory": "64Mi"}}))
+def out_of_memory(context: ParityContext) -> Any:
+    return end(pod(context, "hog", "head -c 200m /dev/zero | tail", spec=NEVER, resources={"limits": {"memory": "64Mi"}}))
 
 
 @topic.row("events Killing or OOM about a container out of memory", real=[], source="06-oom.txt")
-def no_event_of_out_of_memory(stage: ParityContext) -> Any:
-    out_of_memory(stage)
-    return event_messages(stage, "hog", "Killing") + event_messages(stage, "hog", "OOMKilling")
+def no_event_of_out_of_memory(context: ParityContext) -> Any:
+    out_of_memory(context)
+    return event_messages(context, "hog", "Killing") + event_messages(context, "hog", "OOMKilling")
 
 
 @topic.row(
@@ -190,8 +190,8 @@ def no_event_of_out_of_memory(stage: ParityContext) -> Any:
     source="12-active-deadline.txt",
     within=25,
 )
-def active_deadline(stage: ParityContext) -> Any:
-    status = pod(stage, "late", POLITE, spec={"activeDeadlineSeconds": 2})["status"]
+def active_deadline(context: ParityContext) -> Any:
+    status = pod(context, "late", POLITE, spec={"activeDeadlineSeconds": 2})["status"]
     return {name: status.get(name) for name in ("phase", "reason", "message")}
 
 
@@ -201,10 +201,10 @@ def active_deadline(stage: ParityContext) -> Any:
     source="13-poststart.txt",
     within=20,
 )
-def post_start_fails(stage: ParityContext) -> Any:
+def post_start_fails(context: ParityContext) -> Any:
     hook = {"postStart": {"exec": {"command": ["sh", "-c", "echo psout; echo pserr >&2; exit 3"]}}}
-    pod(stage, "post-start", POLITE, lifecycle=hook)
-    return {reason: event_messages(stage, "post-start", reason)[:1] for reason in ("FailedPostStartHook", "Killing")}
+    pod(context, "post-start", POLITE, lifecycle=hook)
+    return {reason: event_messages(context, "post-start", reason)[:1] for reason in ("FailedPostStartHook", "Killing")}
 
 
 @topic.row(
@@ -213,8 +213,8 @@ def post_start_fails(stage: ParityContext) -> Any:
     source="11-unschedulable.txt",
     within=15,
 )
-def unschedulable(stage: ParityContext) -> Any:
-    found = condition(pod(stage, "too-big", POLITE, resources={"requests": {"cpu": "1000"}}), "PodScheduled")
+def unschedulable(context: ParityContext) -> Any:
+    found = condition(pod(context, "too-big", POLITE, resources={"requests": {"cpu": "1000"}}), "PodScheduled")
     return {name: found.get(name) for name in ("status", "reason", "message")}
 
 
@@ -228,9 +228,9 @@ def unschedulable(stage: ParityContext) -> Any:
     source="11-unschedulable.txt",
     within=15,
 )
-def too_big_for_its_node(stage: ParityContext) -> Any:
-    node = stage.once("a node", lambda: shell_in(stage, "get", "nodes", "-o", "name")[1].split()[-1].removeprefix("node/"))
-    status = pod(stage, "named", POLITE, spec={"nodeName": node}, resources={"requests": {"cpu": "1000"}})["status"]
+def too_big_for_its_node(context: ParityContext) -> Any:
+    node = context.once("a node", lambda: shell_in(context, "get", "nodes", "-o", "name")[1].split()[-1].removeprefix("node/"))
+    status = pod(context, "named", POLITE, spec={"nodeName": node}, resources={"requests": {"cpu": "1000"}})["status"]
     return {name: status.get(name) for name in ("phase", "reason", "message")}
 
 
@@ -240,10 +240,10 @@ def too_big_for_its_node(stage: ParityContext) -> Any:
     source=ENDS,
     within=60,
 )
-def first_back_off(stage: ParityContext) -> Any:
-    found = pod(stage, "crash-timed", "date +%s; exit 7")
+def first_back_off(context: ParityContext) -> Any:
+    found = pod(context, "crash-timed", "date +%s; exit 7")
     if main_status(found)["restartCount"] < 2:
         return None
-    before, after = shell_in(stage, "logs", "crash-timed", "--previous"), shell_in(stage, "logs", "crash-timed")
-    first = stage.once("first back-off", lambda: (before, after))
+    before, after = shell_in(context, "logs", "crash-timed", "--previous"), shell_in(context, "logs", "crash-timed")
+    first = context.once("first back-off", lambda: (before, after))
     return int(first[1][1]) - int(first[0][1])

@@ -22,9 +22,9 @@ HTTP = {"httpGet": {"path": "/health", "port": 18080}} | QUICK
     source=SOURCE,
     within=20,
 )
-def http_refused(stage: ParityContext) -> Any:
-    pod(stage, "http-refused", POLITE, readinessProbe=HTTP)
-    return event(stage, "http-refused", "Unhealthy")
+def http_refused(context: ParityContext) -> Any:
+    pod(context, "http-refused", POLITE, readinessProbe=HTTP)
+    return event(context, "http-refused", "Unhealthy")
 
 
 @topic.row(
@@ -33,16 +33,16 @@ def http_refused(stage: ParityContext) -> Any:
     source=SOURCE,
     within=20,
 )
-def tcp_refused(stage: ParityContext) -> Any:
-    pod(stage, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
-    return event(stage, "tcp-refused", "Unhealthy")
+def tcp_refused(context: ParityContext) -> Any:
+    pod(context, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
+    return event(context, "tcp-refused", "Unhealthy")
 
 
 @topic.row(
     "a pod whose readiness probe fails", real={"phase": "Running", "ready": False, "restarts": 0}, source=SOURCE, within=20
 )
-def not_ready(stage: ParityContext) -> Any:
-    found = pod(stage, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
+def not_ready(context: ParityContext) -> Any:
+    found = pod(context, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
     return {"phase": found["status"].get("phase"), "ready": is_ready(found), "restarts": main_status(found)["restartCount"]}
 
 
@@ -52,9 +52,9 @@ def not_ready(stage: ParityContext) -> Any:
     source=SOURCE,
     within=20,
 )
-def exec_text(stage: ParityContext) -> Any:
-    pod(stage, "live-exec", POLITE, livenessProbe=FAILING)
-    return event(stage, "live-exec", "Unhealthy")
+def exec_text(context: ParityContext) -> Any:
+    pod(context, "live-exec", POLITE, livenessProbe=FAILING)
+    return event(context, "live-exec", "Unhealthy")
 
 
 @topic.row(
@@ -63,9 +63,9 @@ def exec_text(stage: ParityContext) -> Any:
     source=SOURCE,
     within=25,
 )
-def killed_for_liveness(stage: ParityContext) -> Any:
-    pod(stage, "live-exec", POLITE, livenessProbe=FAILING)
-    return event(stage, "live-exec", "Killing")
+def killed_for_liveness(context: ParityContext) -> Any:
+    pod(context, "live-exec", POLITE, livenessProbe=FAILING)
+    return event(context, "live-exec", "Killing")
 
 
 @topic.row(
@@ -74,8 +74,8 @@ def killed_for_liveness(stage: ParityContext) -> Any:
     source=SOURCE,
     within=25,
 )
-def polite_end(stage: ParityContext) -> Any:
-    how = ended(pod(stage, "live-exec", POLITE, livenessProbe=FAILING), last=True)
+def polite_end(context: ParityContext) -> Any:
+    how = ended(pod(context, "live-exec", POLITE, livenessProbe=FAILING), last=True)
     return {"reason": how.get("reason"), "exit code": how.get("exitCode")}
 
 
@@ -85,15 +85,15 @@ def polite_end(stage: ParityContext) -> Any:
     source=SOURCE,
     within=30,
 )
-def stubborn_end(stage: ParityContext) -> Any:
-    how = ended(pod(stage, "live-stubborn", f"trap '' TERM; {LOOP}", livenessProbe=FAILING), last=True)
+def stubborn_end(context: ParityContext) -> Any:
+    how = ended(pod(context, "live-stubborn", f"trap '' TERM; {LOOP}", livenessProbe=FAILING), last=True)
     return {"reason": how.get("reason"), "exit code": how.get("exitCode")}
 
 
 @topic.row("exit code of a process that dies of TERM", real=143, source=SOURCE, within=25)
-def end_by_term(stage: ParityContext) -> Any:
+def end_by_term(context: ParityContext) -> Any:
     script = f"trap 'exit 143' TERM; {LOOP}"
-    return ended(pod(stage, "live-term", script, livenessProbe=FAILING), last=True).get("exitCode")
+    return ended(pod(context, "live-term", script, livenessProbe=FAILING), last=True).get("exitCode")
 
 
 @topic.row(
@@ -102,9 +102,9 @@ def end_by_term(stage: ParityContext) -> Any:
     source=SOURCE,
     within=25,
 )
-def exec_timeout(stage: ParityContext) -> Any:
-    pod(stage, "live-slow", POLITE, livenessProbe={"exec": {"command": ["sleep", "20"]}, "timeoutSeconds": 1} | QUICK)
-    return event(stage, "live-slow", "Unhealthy")
+def exec_timeout(context: ParityContext) -> Any:
+    pod(context, "live-slow", POLITE, livenessProbe={"exec": {"command": ["sleep", "20"]}, "timeoutSeconds": 1} | QUICK)
+    return event(context, "live-slow", "Unhealthy")
 
 
 @topic.row(
@@ -113,9 +113,9 @@ def exec_timeout(stage: ParityContext) -> Any:
     source=SOURCE,
     within=20,
 )
-def exec_missing(stage: ParityContext) -> Any:
-    found = pod(stage, "live-missing", POLITE, livenessProbe={"exec": {"command": ["nosuchcmd"]}} | QUICK)
-    return {"text": event(stage, "live-missing", "Unhealthy"), "restarts": main_status(found)["restartCount"]}
+def exec_missing(context: ParityContext) -> Any:
+    found = pod(context, "live-missing", POLITE, livenessProbe={"exec": {"command": ["nosuchcmd"]}} | QUICK)
+    return {"text": event(context, "live-missing", "Unhealthy"), "restarts": main_status(found)["restartCount"]}
 
 
 @topic.row(
@@ -124,9 +124,9 @@ def exec_missing(stage: ParityContext) -> Any:
     source=SOURCE,
     within=25,
 )
-def killed_for_startup(stage: ParityContext) -> Any:
-    pod(stage, "startup", POLITE, startupProbe=FAILING)
-    return event(stage, "startup", "Killing")
+def killed_for_startup(context: ParityContext) -> Any:
+    pod(context, "startup", POLITE, startupProbe=FAILING)
+    return event(context, "startup", "Killing")
 
 
 @topic.row(
@@ -135,10 +135,10 @@ def killed_for_startup(stage: ParityContext) -> Any:
     source=SOURCE,
     within=30,
 )
-def grace_of_the_probe(stage: ParityContext) -> Any:
+def grace_of_the_probe(context: ParityContext) -> Any:
     probe = FAILING | {"terminationGracePeriodSeconds": 1}
     spec = {"terminationGracePeriodSeconds": 30}
-    found = pod(stage, "live-grace", f"date +%s; trap '' TERM; {LOOP}", spec=spec, livenessProbe=probe)
+    found = pod(context, "live-grace", f"date +%s; trap '' TERM; {LOOP}", spec=spec, livenessProbe=probe)
     how = ended(found, last=True)
     return _seconds(how["startedAt"], how["finishedAt"]) if how else None
 
@@ -150,6 +150,6 @@ def _seconds(begun: str, over: str) -> float:
 
 
 @topic.row("number of Unhealthy event objects from one failing probe", real=1, source=SOURCE, within=20)
-def events_are_counted(stage: ParityContext) -> Any:
-    pod(stage, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
-    return len(event_messages(stage, "tcp-refused", "Unhealthy"))
+def events_are_counted(context: ParityContext) -> Any:
+    pod(context, "tcp-refused", POLITE, readinessProbe={"tcpSocket": {"port": 18080}} | QUICK)
+    return len(event_messages(context, "tcp-refused", "Unhealthy"))

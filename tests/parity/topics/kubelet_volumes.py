@@ -14,9 +14,9 @@ topic = Topic("kubelet_volumes", "kubelet", "Configuration and volumes")
 SOURCE = "07-config-volumes-env.txt"
 
 
-def config_map(stage: ParityContext, name: str, **data: str) -> str:
+def config_map(context: ParityContext, name: str, **data: str) -> str:
     found: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-    stage.once(f"configmap {name}", lambda: stage.apply(space(stage), found))
+    context.once(f"configmap {name}", lambda: context.apply(space(context), found))
     return name
 
 
@@ -30,8 +30,8 @@ def env_from(kind: str, name: str, key: str) -> list[Object]:
     source=SOURCE,
     within=20,
 )
-def env_without_config_map(stage: ParityContext) -> Any:
-    return waiting(pod(stage, "env-cm", LOOP, env=env_from("configMap", "nothing", "key")))
+def env_without_config_map(context: ParityContext) -> Any:
+    return waiting(pod(context, "env-cm", LOOP, env=env_from("configMap", "nothing", "key")))
 
 
 @topic.row(
@@ -40,9 +40,9 @@ def env_without_config_map(stage: ParityContext) -> Any:
     source=SOURCE,
     within=20,
 )
-def env_without_key(stage: ParityContext) -> Any:
-    config_map(stage, "there", key="value")
-    return waiting(pod(stage, "env-key", LOOP, env=env_from("configMap", "there", "nokey"))).get("message")
+def env_without_key(context: ParityContext) -> Any:
+    config_map(context, "there", key="value")
+    return waiting(pod(context, "env-key", LOOP, env=env_from("configMap", "there", "nokey"))).get("message")
 
 
 @topic.row(
@@ -51,13 +51,13 @@ def env_without_key(stage: ParityContext) -> Any:
     source=SOURCE,
     within=20,
 )
-def env_without_secret(stage: ParityContext) -> Any:
-    return waiting(pod(stage, "env-secret", LOOP, env=env_from("secret", "nothing", "key")))
+def env_without_secret(context: ParityContext) -> Any:
+    return waiting(pod(context, "env-secret", LOOP, env=env_from("secret", "nothing", "key")))
 
 
-def without_volume(stage: ParityContext) -> Object:
+def without_volume(context: ParityContext) -> Object:
     volume = {"volumes": [{"name": "v", "configMap": {"name": "nothing"}}]}
-    return pod(stage, "volume-cm", POLITE, spec=volume, volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    return pod(context, "volume-cm", POLITE, spec=volume, volumeMounts=[{"name": "v", "mountPath": "/v"}])
 
 
 @topic.row(
@@ -66,8 +66,8 @@ def without_volume(stage: ParityContext) -> Object:
     source=SOURCE,
     within=20,
 )
-def volume_without_config_map(stage: ParityContext) -> Any:
-    found = without_volume(stage)
+def volume_without_config_map(context: ParityContext) -> Any:
+    found = without_volume(context)
     sandbox = condition(found, "PodReadyToStartContainers").get("status")
     return {"reason": waiting(found).get("reason"), "PodReadyToStartContainers": sandbox}
 
@@ -78,50 +78,50 @@ def volume_without_config_map(stage: ParityContext) -> Any:
     source=SOURCE,
     within=20,
 )
-def failed_mount(stage: ParityContext) -> Any:
-    without_volume(stage)
-    return event(stage, "volume-cm", "FailedMount")
+def failed_mount(context: ParityContext) -> Any:
+    without_volume(context)
+    return event(context, "volume-cm", "FailedMount")
 
 
 @topic.row("seconds until a pod runs after its missing ConfigMap is created", real=Between(0, 25, "s"), source=SOURCE)
-def comes_once_it_is_there(stage: ParityContext) -> Any:
+def comes_once_it_is_there(context: ParityContext) -> Any:
     import time
 
-    pod(stage, "patient", POLITE, env=env_from("configMap", "later", "key"))
-    until(lambda: pod(stage, "patient"), lambda found: bool(waiting(found)), 20)
-    config_map(stage, "later", key="value")
+    pod(context, "patient", POLITE, env=env_from("configMap", "later", "key"))
+    until(lambda: pod(context, "patient"), lambda found: bool(waiting(found)), 20)
+    config_map(context, "later", key="value")
     begun = time.monotonic()
-    until(lambda: pod(stage, "patient"), lambda found: kube.ready(found) is None, 40)
+    until(lambda: pod(context, "patient"), lambda found: kube.ready(found) is None, 40)
     return time.monotonic() - begun
 
 
-def updated(stage: ParityContext) -> str:
+def updated(context: ParityContext) -> str:
     """A pod that mounts a ConfigMap as a folder and as a single file (subPath) and has it in its environment, after a change."""
     name = "updated"
 
     def make() -> None:
-        config_map(stage, "changing", key="old")
+        config_map(context, "changing", key="old")
         mounts = [{"name": "v", "mountPath": "/folder"}, {"name": "v", "mountPath": "/single", "subPath": "key"}]
         spec = {"volumes": [{"name": "v", "configMap": {"name": "changing"}}]}
-        pod(stage, name, POLITE, spec=spec, volumeMounts=mounts, env=env_from("configMap", "changing", "key"))
-        kube.wait(stage.api(), "Pod", name, space(stage), kube.ready, timeout=30)
-        kube.patch(stage.api(), "ConfigMap", "changing", space(stage), {"data": {"key": "new"}})
+        pod(context, name, POLITE, spec=spec, volumeMounts=mounts, env=env_from("configMap", "changing", "key"))
+        kube.wait(context.api(), "Pod", name, space(context), kube.ready, timeout=30)
+        kube.patch(context.api(), "ConfigMap", "changing", space(context), {"data": {"key": "new"}})
 
-    stage.once("updated", make)
+    context.once("updated", make)
     return name
 
 
 @topic.row("a mounted ConfigMap after a change: the file in the folder", real="new", source=SOURCE, within=90)
-def mounted_folder_changes(stage: ParityContext) -> Any:
-    return shell_in(stage, "exec", updated(stage), "--", "cat", "/folder/key")[1].strip()
+def mounted_folder_changes(context: ParityContext) -> Any:
+    return shell_in(context, "exec", updated(context), "--", "cat", "/folder/key")[1].strip()
 
 
 @topic.row("the same ConfigMap in the environment", real="old", source=SOURCE)
-def environment_does_not_change(stage: ParityContext) -> Any:
-    return shell_in(stage, "exec", updated(stage), "--", "sh", "-c", "echo $VALUE")[1].strip()
+def environment_does_not_change(context: ParityContext) -> Any:
+    return shell_in(context, "exec", updated(context), "--", "sh", "-c", "echo $VALUE")[1].strip()
 
 
 @topic.row("a file mounted by subPath, once the folder has changed", real="old", source=SOURCE)
-def single_file_does_not_change(stage: ParityContext) -> Any:
-    until(lambda: mounted_folder_changes(stage), lambda found: found == "new", 90, every=2)
-    return shell_in(stage, "exec", updated(stage), "--", "cat", "/single")[1].strip()
+def single_file_does_not_change(context: ParityContext) -> Any:
+    until(lambda: mounted_folder_changes(context), lambda found: found == "new", 90, every=2)
+    return shell_in(context, "exec", updated(context), "--", "cat", "/single")[1].strip()

@@ -21,14 +21,14 @@ def template(name: str, script: str, **spec: Any) -> Object:
     return {"metadata": {"labels": {"parity": name}}, "spec": whole}
 
 
-def job(stage: ParityContext, name: str, script: str, policy: str = "Never", **spec: Any) -> Object:
+def job(context: ParityContext, name: str, script: str, policy: str = "Never", **spec: Any) -> Object:
     body = {"template": template(name, script, restartPolicy=policy), **spec}
     found = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": body}
-    stage.once(f"job {name}", lambda: stage.apply(space(stage), found))
-    return kube.get(stage.api(), "Job", name, space(stage)) or {}
+    context.once(f"job {name}", lambda: context.apply(space(context), found))
+    return kube.get(context.api(), "Job", name, space(context)) or {}
 
 
-def deployment(stage: ParityContext, name: str, script: str, replicas: int) -> None:
+def deployment(context: ParityContext, name: str, script: str, replicas: int) -> None:
     body = {
         "replicas": replicas,
         "selector": {"matchLabels": {"parity": name}},
@@ -36,8 +36,8 @@ def deployment(stage: ParityContext, name: str, script: str, replicas: int) -> N
         "progressDeadlineSeconds": 8,
     }
     found = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": body}
-    stage.apply(space(stage), found)
-    kube.wait(stage.api(), "Deployment", name, space(stage), kube.rolled_out, timeout=60)
+    context.apply(space(context), found)
+    kube.wait(context.api(), "Deployment", name, space(context), kube.rolled_out, timeout=60)
 
 
 @topic.row(
@@ -46,8 +46,8 @@ def deployment(stage: ParityContext, name: str, script: str, replicas: int) -> N
     source=JOBS,
     within=25,
 )
-def job_complete(stage: ParityContext) -> Any:
-    rows = job(stage, "done", "exit 0").get("status", {}).get("conditions") or []
+def job_complete(context: ParityContext) -> Any:
+    rows = job(context, "done", "exit 0").get("status", {}).get("conditions") or []
     return {row["type"]: row["reason"] for row in rows}
 
 
@@ -57,8 +57,8 @@ def job_complete(stage: ParityContext) -> Any:
     source=JOBS,
     within=25,
 )
-def job_failed(stage: ParityContext) -> Any:
-    found = condition(job(stage, "fails", "exit 1", backoffLimit=0), "Failed")
+def job_failed(context: ParityContext) -> Any:
+    found = condition(job(context, "fails", "exit 1", backoffLimit=0), "Failed")
     return {name: found.get(name) for name in ("reason", "message")}
 
 
@@ -68,26 +68,26 @@ def job_failed(stage: ParityContext) -> Any:
     source=JOBS,
     within=25,
 )
-def job_deadline(stage: ParityContext) -> Any:
-    found = condition(job(stage, "overdue", POLITE, activeDeadlineSeconds=2), "Failed")
+def job_deadline(context: ParityContext) -> Any:
+    found = condition(job(context, "overdue", POLITE, activeDeadlineSeconds=2), "Failed")
     return {name: found.get(name) for name in ("reason", "message")}
 
 
 @topic.row("the pod of a failed Job under restartPolicy OnFailure", real="deleted", source=JOBS, within=30)
-def failed_pod_is_deleted(stage: ParityContext) -> Any:
-    job(stage, "on-failure", "exit 1", "OnFailure", backoffLimit=0)
-    reasons = {event["reason"] for event in events(stage, space(stage), "on-failure")}
+def failed_pod_is_deleted(context: ParityContext) -> Any:
+    job(context, "on-failure", "exit 1", "OnFailure", backoffLimit=0)
+    reasons = {event["reason"] for event in events(context, space(context), "on-failure")}
     return "deleted" if "SuccessfulDelete" in reasons else "there"
 
 
-def bad_rollout(stage: ParityContext) -> str:
+def bad_rollout(context: ParityContext) -> str:
     """A Deployment of two pods whose new image does not exist; its progress deadline is 8 s."""
 
     def make() -> None:
-        deployment(stage, "rolls", POLITE, 2)
-        shell_in(stage, "set", "image", "deployment/rolls", "main=registry.example.invalid/team/app:2")
+        deployment(context, "rolls", POLITE, 2)
+        shell_in(context, "set", "image", "deployment/rolls", "main=registry.example.invalid/team/app:2")
 
-    stage.once("bad rollout", make)
+    context.once("bad rollout", make)
     return "rolls"
 
 
@@ -96,19 +96,19 @@ def bad_rollout(stage: ParityContext) -> str:
     real=(1, containing('deployment "rolls" exceeded its progress deadline')),
     source=ROLLOUT,
 )
-def rollout_status(stage: ParityContext) -> Any:
-    return shell_in(stage, "rollout", "status", f"deployment/{bad_rollout(stage)}", "--timeout=40s")
+def rollout_status(context: ParityContext) -> Any:
+    return shell_in(context, "rollout", "status", f"deployment/{bad_rollout(context)}", "--timeout=40s")
 
 
 @topic.row("old pods that are still ready then", real={"ready": 2, "Available": "True"}, source=ROLLOUT)
-def old_pods_stay(stage: ParityContext) -> Any:
-    found = kube.get(stage.api(), "Deployment", bad_rollout(stage), space(stage)) or {}
+def old_pods_stay(context: ParityContext) -> Any:
+    found = kube.get(context.api(), "Deployment", bad_rollout(context), space(context)) or {}
     return {"ready": found["status"].get("readyReplicas"), "Available": condition(found, "Available").get("status")}
 
 
 @topic.row("a version that crashes and has no readiness probe: exit code of rollout status", real=0, source=ROLLOUT)
-def crashing_version_rolls_out(stage: ParityContext) -> Any:
-    deployment(stage, "crashes", POLITE, 1)
+def crashing_version_rolls_out(context: ParityContext) -> Any:
+    deployment(context, "crashes", POLITE, 1)
     patched = {"spec": {"template": template("crashes", "sleep 1; exit 1")}}
-    kube.patch(stage.api(), "Deployment", "crashes", space(stage), patched)
-    return shell_in(stage, "rollout", "status", "deployment/crashes", "--timeout=40s")[0]
+    kube.patch(context.api(), "Deployment", "crashes", space(context), patched)
+    return shell_in(context, "rollout", "status", "deployment/crashes", "--timeout=40s")[0]

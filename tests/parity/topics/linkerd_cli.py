@@ -16,14 +16,14 @@ CHECK = "01-linkerd-check-app.txt"
 CHECK_JSON = "01-linkerd-check-app.json"
 
 
-def typed(stage: ParityContext, *words: str, context: str = "app") -> Ran:
-    mesh.installed(stage)
-    return stage.linkerd(*words, context=context)
+def typed(context: ParityContext, *words: str, cluster: str = "app") -> Ran:
+    mesh.installed(context)
+    return context.linkerd(*words, cluster=cluster)
 
 
 @topic.row("check: exit code and last line", real=(0, "Status check results are √"), source=CHECK)
-def check(stage: ParityContext) -> Any:
-    ran = typed(stage, "check")
+def check(context: ParityContext) -> Any:
+    ran = typed(context, "check")
     return ran.code, ran.last_line
 
 
@@ -45,8 +45,8 @@ def check(stage: ParityContext) -> Any:
     ],
     differs="no linkerd-control-plane-proxy: the control plane's pods have no proxies here",
 )
-def check_categories(stage: ParityContext) -> Any:
-    names = [row["categoryName"] for row in typed(stage, "check", "-o", "json").json()["categories"]]
+def check_categories(context: ParityContext) -> Any:
+    names = [row["categoryName"] for row in typed(context, "check", "-o", "json").json()["categories"]]
     own = {"linkerd-multicluster", "linkerd-viz", "linkerd-viz-data-plane"}
     return [name for name in names if name not in own]
 
@@ -56,8 +56,8 @@ def check_categories(stage: ParityContext) -> Any:
     source=CHECK_JSON,
     real={"fields": ["categories", "success"], "of a check": ["description", "result"]},
 )
-def check_json(stage: ParityContext) -> Any:
-    found = typed(stage, "check", "-o", "json").json()
+def check_json(context: ParityContext) -> Any:
+    found = typed(context, "check", "-o", "json").json()
     return {"fields": sorted(found), "of a check": sorted(found["categories"][0]["checks"][0])}
 
 
@@ -75,8 +75,8 @@ def check_json(stage: ParityContext) -> Any:
         "issuer cert is issued by the trust anchor",
     ],
 )
-def check_identity(stage: ParityContext) -> Any:
-    found = typed(stage, "check", "-o", "json").json()["categories"]
+def check_identity(context: ParityContext) -> Any:
+    found = typed(context, "check", "-o", "json").json()["categories"]
     return [check["description"] for row in found if row["categoryName"] == "linkerd-identity" for check in row["checks"]]
 
 
@@ -86,8 +86,8 @@ def check_identity(stage: ParityContext) -> Any:
     real=including("proxy-injector", "sp-validator", "policy-validator"),
     differs="sp-validator and policy-validator do not exist here",
 )
-def check_webhooks(stage: ParityContext) -> Any:
-    found = typed(stage, "check", "-o", "json").json()["categories"]
+def check_webhooks(context: ParityContext) -> Any:
+    found = typed(context, "check", "-o", "json").json()["categories"]
     rows = [
         check["description"] for row in found if row["categoryName"].startswith("linkerd-webhooks") for check in row["checks"]
     ]
@@ -95,16 +95,16 @@ def check_webhooks(stage: ParityContext) -> Any:
 
 
 @topic.row("check --pre where Linkerd is installed: exit code", real=1, source="00-check-pre-app.txt")
-def check_pre(stage: ParityContext) -> Any:
-    return typed(stage, "check", "--pre").code
+def check_pre(context: ParityContext) -> Any:
+    return typed(context, "check", "--pre").code
 
 
 @topic.row(
     "check --proxy: exit code, and the category it adds", source="01c-linkerd-check-proxy.txt", real=(0, "linkerd-data-plane")
 )
-def check_proxy(stage: ParityContext) -> Any:
-    demo.meshed(stage)
-    ran = typed(stage, "check", "--proxy", "-n", demo.meshed(stage))
+def check_proxy(context: ParityContext) -> Any:
+    demo.meshed(context)
+    ran = typed(context, "check", "--proxy", "-n", demo.meshed(context))
     return ran.code, "linkerd-data-plane" if "\nlinkerd-data-plane\n" in ran.text else "none"
 
 
@@ -114,8 +114,8 @@ def check_proxy(stage: ParityContext) -> Any:
     real=Text("Client version: edge-26.8.3\nServer version: edge-26.8.3\n"),
     differs="both lines say that this is the stand-in",
 )
-def version(stage: ParityContext) -> Any:
-    return typed(stage, "version").text
+def version(context: ParityContext) -> Any:
+    return typed(context, "version").text
 
 
 @topic.row(
@@ -123,8 +123,8 @@ def version(stage: ParityContext) -> Any:
     source="documented: linkerd2/cli/cmd/root.go",
     real=(1, containing('unknown command "frobnicate" for "linkerd"')),
 )
-def unknown_command(stage: ParityContext) -> Any:
-    ran = typed(stage, "frobnicate")
+def unknown_command(context: ParityContext) -> Any:
+    ran = typed(context, "frobnicate")
     return ran.code, ran.text
 
 
@@ -133,8 +133,8 @@ def unknown_command(stage: ParityContext) -> Any:
     source="75-identity.txt",
     real=[Text(r"POD server-.* \(1 of 2\)"), Text(r"POD server-.* \(2 of 2\)")],
 )
-def identity(stage: ParityContext) -> Any:
-    text = typed(stage, "identity", "-n", demo.meshed(stage), "-l", "app=server").text
+def identity(context: ParityContext) -> Any:
+    text = typed(context, "identity", "-n", demo.meshed(context), "-l", "app=server").text
     return [line for line in text.splitlines() if line.startswith("POD ")]
 
 
@@ -143,8 +143,8 @@ def identity(stage: ParityContext) -> Any:
     source="20-policy-baseline.txt",
     real=["ROUTE", "SERVER", "AUTHORIZATION_POLICY", "SERVER_AUTHORIZATION"],
 )
-def authz(stage: ParityContext) -> Any:
-    return typed(stage, "authz", "-n", demo.meshed(stage), "deploy/server").text.split()
+def authz(context: ParityContext) -> Any:
+    return typed(context, "authz", "-n", demo.meshed(context), "deploy/server").text.split()
 
 
 @topic.row(
@@ -152,15 +152,15 @@ def authz(stage: ParityContext) -> Any:
     source="60-flat-mode.txt",
     real={"headings": ["NAMESPACE", "IP", "PORT", "POD", "SERVICE"], "rows": 2},
 )
-def endpoints(stage: ParityContext) -> Any:
-    namespace = demo.meshed(stage)
-    first, *rest = typed(stage, "diagnostics", "endpoints", f"server.{namespace}.svc.cluster.local:8080").text.splitlines()
+def endpoints(context: ParityContext) -> Any:
+    namespace = demo.meshed(context)
+    first, *rest = typed(context, "diagnostics", "endpoints", f"server.{namespace}.svc.cluster.local:8080").text.splitlines()
     return {"headings": first.split(), "rows": len(rest)}
 
 
 @topic.row("diagnostics endpoints of a Service that has none", real="No endpoints found.", source="52-gateway-down.txt")
-def no_endpoints(stage: ParityContext) -> Any:
-    return typed(stage, "diagnostics", "endpoints", f"ghost.{demo.meshed(stage)}.svc.cluster.local:8080").last_line
+def no_endpoints(context: ParityContext) -> Any:
+    return typed(context, "diagnostics", "endpoints", f"ghost.{demo.meshed(context)}.svc.cluster.local:8080").last_line
 
 
 @topic.row(
@@ -169,10 +169,10 @@ def no_endpoints(stage: ParityContext) -> Any:
     real={"kind": "default", "name": "all-unauthenticated"},
     missing="diagnostics policy is only in the real command",
 )
-def diagnostics_policy(stage: ParityContext) -> Any:
-    namespace = demo.meshed(stage)
-    name = demo.pods(stage, namespace, "server")[0]["metadata"]["name"]
-    ran = typed(stage, "diagnostics", "policy", "-n", namespace, f"po/{name}", "8080")
+def diagnostics_policy(context: ParityContext) -> Any:
+    namespace = demo.meshed(context)
+    name = demo.pods(context, namespace, "server")[0]["metadata"]["name"]
+    ran = typed(context, "diagnostics", "policy", "-n", namespace, f"po/{name}", "8080")
     labels = yaml.safe_load(ran.text)["labels"] if not ran.code else {}
     return {key: labels.get(key) for key in ("kind", "name")}
 
@@ -183,8 +183,8 @@ def diagnostics_policy(stage: ParityContext) -> Any:
     real={"kind": "Service", "protocol": including("Detect")},
     missing="diagnostics policy is only in the real command",
 )
-def diagnostics_outbound_policy(stage: ParityContext) -> Any:
-    ran = typed(stage, "diagnostics", "policy", "-n", demo.meshed(stage), "svc/server", "8080")
+def diagnostics_outbound_policy(context: ParityContext) -> Any:
+    ran = typed(context, "diagnostics", "policy", "-n", demo.meshed(context), "svc/server", "8080")
     found = yaml.safe_load(ran.text) if not ran.code else {}
     kind = found.get("metadata", {}).get("Kind", {}).get("Resource", {}).get("kind")
     return {"kind": kind, "protocol": list(found.get("protocol", {}).get("Kind", {}))}
@@ -193,15 +193,15 @@ def diagnostics_outbound_policy(stage: ParityContext) -> Any:
 @topic.row(
     "multicluster gateways: headings", source="43-multicluster-gateways.txt", real=["CLUSTER", "ALIVE", "NUM_SVC", "LATENCY"]
 )
-def gateways(stage: ParityContext) -> Any:
-    mesh.linked(stage)
-    return typed(stage, "multicluster", "gateways").text.splitlines()[0].split()
+def gateways(context: ParityContext) -> Any:
+    mesh.linked(context)
+    return typed(context, "multicluster", "gateways").text.splitlines()[0].split()
 
 
 @topic.row("multicluster unlink of a cluster that is not linked: exit code", real=1, source="README.md")
-def unlink(stage: ParityContext) -> Any:
-    mesh.linked(stage)
-    return typed(stage, "multicluster", "unlink", "--cluster-name", "nowhere").code
+def unlink(context: ParityContext) -> Any:
+    mesh.linked(context)
+    return typed(context, "multicluster", "unlink", "--cluster-name", "nowhere").code
 
 
 @topic.row(
@@ -215,10 +215,10 @@ def unlink(stage: ParityContext) -> Any:
         ],
     ),
 )
-def uninstall_too_early(stage: ParityContext) -> Any:
-    mesh.linked(stage)
-    demo.meshed(stage)
-    ran = typed(stage, "uninstall")
+def uninstall_too_early(context: ParityContext) -> Any:
+    mesh.linked(context)
+    demo.meshed(context)
+    ran = typed(context, "uninstall")
     return ran.code, [line for line in ran.text.splitlines() if line.startswith("Please")]
 
 
@@ -227,9 +227,9 @@ def uninstall_too_early(stage: ParityContext) -> Any:
     source="documented: linkerd2/multicluster/cmd/uninstall.go",
     real=(1, containing("Please unlink the following clusters before uninstalling multicluster:", "  * gpu")),
 )
-def multicluster_uninstall_too_early(stage: ParityContext) -> Any:
-    mesh.linked(stage)
-    ran = typed(stage, "multicluster", "uninstall")
+def multicluster_uninstall_too_early(context: ParityContext) -> Any:
+    mesh.linked(context)
+    ran = typed(context, "multicluster", "uninstall")
     return ran.code, ran.text
 
 
@@ -238,9 +238,9 @@ def multicluster_uninstall_too_early(stage: ParityContext) -> Any:
     source="documented: linkerd2/cli/cmd/inject.go",
     real={"linkerd.io/inject": "enabled"},
 )
-def inject(stage: ParityContext) -> Any:
-    mesh.installed(stage)
-    namespace = demo.plain(stage)
-    text = stage.kubectl("get", "deploy", "server", "-n", namespace, "-o", "yaml").text
-    printed = stage.linkerd("inject", "-", input=text).text
+def inject(context: ParityContext) -> Any:
+    mesh.installed(context)
+    namespace = demo.plain(context)
+    text = context.kubectl("get", "deploy", "server", "-n", namespace, "-o", "yaml").text
+    printed = context.linkerd("inject", "-", input=text).text
     return yaml.safe_load(printed)["spec"]["template"]["metadata"]["annotations"]

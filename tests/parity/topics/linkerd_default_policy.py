@@ -26,35 +26,35 @@ def recorded(policy: str) -> str:
     return f"26-default-inbound-policy-{policy}.txt"
 
 
-def space(stage: ParityContext) -> str:
+def space(context: ParityContext) -> str:
     """A namespace with a meshed server per default policy, in its name."""
-    namespace = stage.namespace("inbound", annotations=demo.INJECT)
+    namespace = context.namespace("inbound", annotations=demo.INJECT)
 
     def make() -> None:
-        demo.meshed(stage)
+        demo.meshed(context)
         found: list[Object] = []
         for policy in POLICIES:
             found += [*demo.deployment(policy, annotations={ANNOTATION: policy}), demo.service(policy)]
-        demo.play(stage, namespace, *found)
+        demo.play(context, namespace, *found)
 
-    stage.once("demo inbound", make)
+    context.once("demo inbound", make)
     return namespace
 
 
-def admitted(stage: ParityContext, policy: str) -> dict[str, Any]:
+def admitted(context: ParityContext, policy: str) -> dict[str, Any]:
     """Statuses that a meshed client and one without a proxy get from the server with this policy."""
-    target = demo.url(policy, space(stage))
+    target = demo.url(policy, space(context))
     return {
-        "meshed": demo.status(stage, demo.meshed(stage), target),
-        "unmeshed": demo.status(stage, demo.plain(stage), target),
+        "meshed": demo.status(context, demo.meshed(context), target),
+        "unmeshed": demo.status(context, demo.plain(context), target),
     }
 
 
 def admits(policy: str, meshed: int, unmeshed: int) -> None:
     """A row for a policy."""
 
-    def probe(stage: ParityContext) -> Any:
-        return admitted(stage, policy)
+    def probe(context: ParityContext) -> Any:
+        return admitted(context, policy)
 
     probe.__name__ = policy.replace("-", "_")
     topic.row(policy, real={"meshed": meshed, "unmeshed": unmeshed}, source=recorded(policy), within=3)(probe)
@@ -70,8 +70,8 @@ admits("bogus", 200, 200)
 
 
 @topic.row("ready pods under the policy deny (the kubelet's probes pass)", real="1/1", source=recorded("deny"))
-def probes_pass(stage: ParityContext) -> Any:
-    return stage.kubectl("get", "deploy", "deny", "-n", space(stage), "--no-headers").text.split()[1]
+def probes_pass(context: ParityContext) -> Any:
+    return context.kubectl("get", "deploy", "deny", "-n", space(context), "--no-headers").text.split()[1]
 
 
 @topic.row(
@@ -80,14 +80,14 @@ def probes_pass(stage: ParityContext) -> Any:
     source=recorded("all-authenticated"),
     within=5,
 )
-def name_in_metrics(stage: ParityContext) -> Any:
-    admitted(stage, "all-authenticated")
-    found = samples(stage, space(stage), "all-authenticated", "request_total", tls="true", direction="inbound")
+def name_in_metrics(context: ParityContext) -> Any:
+    admitted(context, "all-authenticated")
+    found = samples(context, space(context), "all-authenticated", "request_total", tls="true", direction="inbound")
     return labels_of(found, "srv_name", "authz_name")
 
 
 @topic.row("the same for an invalid policy", real="all-unauthenticated", source=recorded("bogus"), within=5)
-def name_of_an_invalid_policy(stage: ParityContext) -> Any:
-    admitted(stage, "bogus")
-    found = samples(stage, space(stage), "bogus", "request_total", tls="true", direction="inbound")
+def name_of_an_invalid_policy(context: ParityContext) -> Any:
+    admitted(context, "bogus")
+    found = samples(context, space(context), "bogus", "request_total", tls="true", direction="inbound")
     return found[0].labels.get("srv_name") if found else None

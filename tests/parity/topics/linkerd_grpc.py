@@ -24,26 +24,26 @@ OPEN = {"tcpSocket": {"port": demo.PORT}}
 """Under the policy ``deny`` the kubelet cannot probe by gRPC, only by TCP."""
 
 
-def space(stage: ParityContext) -> str:
+def space(context: ParityContext) -> str:
     """The meshed namespace with two pods ``grpc``, and one ``grpc-deny`` that admits nobody."""
-    namespace = demo.meshed(stage)
+    namespace = demo.meshed(context)
 
     def make() -> None:
         servers = demo.deployment("grpc", replicas=2, program_name="grpc_server", probe=HEALTH)
         denies = {"config.linkerd.io/default-inbound-policy": "deny"}
         closed = demo.deployment("grpc-deny", program_name="grpc_server", probe=OPEN, annotations=denies)
-        demo.play(stage, namespace, *servers, demo.service("grpc"), *closed, demo.service("grpc-deny"))
+        demo.play(context, namespace, *servers, demo.service("grpc"), *closed, demo.service("grpc-deny"))
 
-    stage.once("demo grpc", make)
+    context.once("demo grpc", make)
     return namespace
 
 
-def call(stage: ParityContext, service: str, *calls: str) -> list[dict[str, Any]]:
+def call(context: ParityContext, service: str, *calls: str) -> list[dict[str, Any]]:
     """Calls of the meshed client over one channel, each for a status code, or, empty, for an answer."""
-    namespace = space(stage)
+    namespace = space(context)
     request = {"target": f"{service}.{namespace}.svc.cluster.local:{demo.PORT}", "calls": calls}
     words = ["exec", f"--namespace={namespace}", "deploy/client", "--container=app", "--", "python", "-c"]
-    ran = stage.kubectl(*words, demo.program("grpc_client"), json.dumps(request), timeout=60)
+    ran = context.kubectl(*words, demo.program("grpc_client"), json.dumps(request), timeout=60)
     if ran.code:
         raise CommandFailed(["kubectl", *words[:4]], ran.code, ran.text)
     answers: list[dict[str, Any]] = ran.json()
@@ -56,8 +56,8 @@ def call(stage: ParityContext, service: str, *calls: str) -> list[dict[str, Any]
     source=BALANCING,
     within=10,
 )
-def balanced_per_request(stage: ParityContext) -> Any:
-    counted = Counter(answer.get("pod") for answer in call(stage, "grpc", *[""] * CALLS))
+def balanced_per_request(context: ParityContext) -> Any:
+    counted = Counter(answer.get("pod") for answer in call(context, "grpc", *[""] * CALLS))
     return min(counted.values()) / CALLS if len(counted) == 2 and None not in counted else 0
 
 
@@ -67,9 +67,9 @@ def balanced_per_request(stage: ParityContext) -> Any:
     within=10,
     real="client.NAMESPACE.serviceaccount.identity.linkerd.cluster.local",
 )
-def client_id(stage: ParityContext) -> Any:
-    (answer,) = call(stage, "grpc", "")
-    return answer.get("metadata", {}).get("l5d-client-id", "").replace(space(stage), "NAMESPACE")
+def client_id(context: ParityContext) -> Any:
+    (answer,) = call(context, "grpc", "")
+    return answer.get("metadata", {}).get("l5d-client-id", "").replace(space(context), "NAMESPACE")
 
 
 @topic.row(
@@ -78,14 +78,14 @@ def client_id(stage: ParityContext) -> Any:
     within=10,
     real={"0": "success", "5": "success", "7": "failure", "14": "failure"},
 )
-def classification(stage: ParityContext) -> Any:
+def classification(context: ParityContext) -> Any:
     codes = ("", "NOT_FOUND", "PERMISSION_DENIED", "UNAVAILABLE")
-    stage.once("grpc codes", lambda: call(stage, "grpc", *codes))
+    context.once("grpc codes", lambda: call(context, "grpc", *codes))
     # The kubelet's probe is a gRPC call too, and has no identity.
-    found = samples(stage, space(stage), "grpc", "response_total", direction="inbound", tls="true")
+    found = samples(context, space(context), "grpc", "response_total", direction="inbound", tls="true")
     return {sample.labels["grpc_status"]: sample.labels["classification"] for sample in found}
 
 
 @topic.row("a call that policy denies", real="PERMISSION_DENIED", source=DENIAL, within=5)
-def denied(stage: ParityContext) -> Any:
-    return call(stage, "grpc-deny", "")[0]["code"]
+def denied(context: ParityContext) -> Any:
+    return call(context, "grpc-deny", "")[0]["code"]

@@ -19,47 +19,47 @@ OUTSIDE = "http://93.184.216.34/"
 TAKES_HOLD = 8
 
 
-def space(stage: ParityContext) -> str:
+def space(context: ParityContext) -> str:
     """A namespace with a meshed server and client of its own."""
-    namespace = stage.namespace("limits", annotations=demo.INJECT)
+    namespace = context.namespace("limits", annotations=demo.INJECT)
 
     def make() -> None:
-        demo.meshed(stage)
-        demo.play(stage, namespace, *demo.deployment("server"), demo.service("server"), *demo.client())
+        demo.meshed(context)
+        demo.play(context, namespace, *demo.deployment("server"), demo.service("server"), *demo.client())
 
-    stage.once("demo limits", make)
+    context.once("demo limits", make)
     return namespace
 
 
-def put(stage: ParityContext, version: str, kind: str, name: str, **spec: Any) -> None:
+def put(context: ParityContext, version: str, kind: str, name: str, **spec: Any) -> None:
     """Apply a policy object, once."""
     body: Object = {"apiVersion": f"{GROUP}/{version}", "kind": kind, "metadata": {"name": name}, "spec": spec}
-    namespace = space(stage)
-    stage.once(f"{kind}/{name}", lambda: stage.apply(namespace, body))
+    namespace = space(context)
+    context.once(f"{kind}/{name}", lambda: context.apply(namespace, body))
 
 
-def limited(stage: ParityContext) -> None:
+def limited(context: ParityContext) -> None:
     selector = {"matchLabels": {"app": "server"}}
-    put(stage, "v1beta3", "Server", "http", podSelector=selector, port="http", accessPolicy="all-unauthenticated")
+    put(context, "v1beta3", "Server", "http", podSelector=selector, port="http", accessPolicy="all-unauthenticated")
     target = {"group": GROUP, "kind": "Server", "name": "http"}
-    put(stage, "v1alpha1", "HTTPLocalRateLimitPolicy", "five", targetRef=target, total={"requestsPerSecond": 5})
+    put(context, "v1alpha1", "HTTPLocalRateLimitPolicy", "five", targetRef=target, total={"requestsPerSecond": 5})
 
 
 @topic.row("40 calls at once under a limit of 5 a second: their statuses", real=[200, 429], source=LIMITS, within=TAKES_HOLD)
-def rate_limit(stage: ParityContext) -> Any:
-    limited(stage)
-    answers = demo.ask(stage, space(stage), demo.url("server", space(stage)), times=40, reuse=True)
+def rate_limit(context: ParityContext) -> Any:
+    limited(context)
+    answers = demo.ask(context, space(context), demo.url("server", space(context)), times=40, reuse=True)
     return sorted({answer["status"] for answer in answers})
 
 
 @topic.row("the policy's status", real={"Accepted": "True Accepted"}, source=STATUS, within=TAKES_HOLD)
-def rate_limit_status(stage: ParityContext) -> Any:
-    limited(stage)
-    return conditions(stage, "HTTPLocalRateLimitPolicy", "five")
+def rate_limit_status(context: ParityContext) -> Any:
+    limited(context)
+    return conditions(context, "HTTPLocalRateLimitPolicy", "five")
 
 
-def conditions(stage: ParityContext, kind: str, name: str) -> dict[str, str]:
-    found = kube.get(stage.api(), f"{GROUP}/v1alpha1/{kind}", name, space(stage)) or {}
+def conditions(context: ParityContext, kind: str, name: str) -> dict[str, str]:
+    found = kube.get(context.api(), f"{GROUP}/v1alpha1/{kind}", name, space(context)) or {}
     rows = found.get("status", {}).get("conditions") or []
     return {row["type"]: f"{row['status']} {row['reason']}" for row in rows}
 
@@ -67,21 +67,21 @@ def conditions(stage: ParityContext, kind: str, name: str) -> dict[str, str]:
 @topic.row(
     "EgressNetwork with trafficPolicy Deny: a call to an address outside the cluster", real=403, source=EGRESS, within=TAKES_HOLD
 )
-def egress_denied(stage: ParityContext) -> Any:
-    put(stage, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
-    return demo.status(stage, space(stage), OUTSIDE, timeout=5)
+def egress_denied(context: ParityContext) -> Any:
+    put(context, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
+    return demo.status(context, space(context), OUTSIDE, timeout=5)
 
 
 @topic.row("a call inside the cluster meanwhile", real=200, source=EGRESS, within=TAKES_HOLD)
-def egress_inside(stage: ParityContext) -> Any:
-    put(stage, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
-    return demo.status(stage, space(stage), demo.url("server", demo.meshed(stage)))
+def egress_inside(context: ParityContext) -> Any:
+    put(context, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
+    return demo.status(context, space(context), demo.url("server", demo.meshed(context)))
 
 
 @topic.row("the network's status", real={"Accepted": "True Accepted"}, source=STATUS, within=TAKES_HOLD)
-def egress_status(stage: ParityContext) -> Any:
-    put(stage, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
-    return conditions(stage, "EgressNetwork", "internet")
+def egress_status(context: ParityContext) -> Any:
+    put(context, "v1alpha1", "EgressNetwork", "internet", trafficPolicy="Deny")
+    return conditions(context, "EgressNetwork", "internet")
 
 
 @topic.row(
@@ -90,6 +90,6 @@ def egress_status(stage: ParityContext) -> Any:
     source=STATUS,
     within=TAKES_HOLD,
 )
-def egress_overlap(stage: ParityContext) -> Any:
-    put(stage, "v1alpha1", "EgressNetwork", "inside", trafficPolicy="Deny", networks=[{"cidr": "10.0.0.0/8"}])
-    return conditions(stage, "EgressNetwork", "inside")
+def egress_overlap(context: ParityContext) -> Any:
+    put(context, "v1alpha1", "EgressNetwork", "inside", trafficPolicy="Deny", networks=[{"cidr": "10.0.0.0/8"}])
+    return conditions(context, "EgressNetwork", "inside")

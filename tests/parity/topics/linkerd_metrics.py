@@ -17,15 +17,15 @@ INBOUND = "11-metrics-incluster-inbound-server.prom"
 OUTBOUND = "11-metrics-incluster-outbound-client.prom"
 
 
-def traffic(stage: ParityContext) -> str:
+def traffic(context: ParityContext) -> str:
     """The meshed namespace after a 200, a 404 and a 500."""
-    namespace = demo.meshed(stage)
+    namespace = demo.meshed(context)
 
     def make() -> None:
         for path in ("/hello", "/status/404", "/status/500"):
-            demo.ask(stage, namespace, demo.url("server", namespace, path), times=6)
+            demo.ask(context, namespace, demo.url("server", namespace, path), times=6)
 
-    stage.once("traffic", make)
+    context.once("traffic", make)
     return namespace
 
 
@@ -56,8 +56,8 @@ def names(found: list[Sample]) -> list[str]:
         "tls",
     ],
 )
-def inbound_labels(stage: ParityContext) -> Any:
-    return names(samples(stage, traffic(stage), "server", "request_total", direction="inbound", tls="true"))
+def inbound_labels(context: ParityContext) -> Any:
+    return names(samples(context, traffic(context), "server", "request_total", direction="inbound", tls="true"))
 
 
 @topic.row(
@@ -66,18 +66,18 @@ def inbound_labels(stage: ParityContext) -> Any:
     within=5,
     real=["classification", "error", "grpc_status", "status_code"],
 )
-def response_labels(stage: ParityContext) -> Any:
-    namespace = traffic(stage)
-    responses = names(samples(stage, namespace, "server", "response_total", direction="inbound", tls="true"))
-    requests = names(samples(stage, namespace, "server", "request_total", direction="inbound", tls="true"))
+def response_labels(context: ParityContext) -> Any:
+    namespace = traffic(context)
+    responses = names(samples(context, namespace, "server", "response_total", direction="inbound", tls="true"))
+    requests = names(samples(context, namespace, "server", "request_total", direction="inbound", tls="true"))
     return sorted(set(responses) - set(requests))
 
 
 @topic.row(
     "classification of 200, 404 and 500", source=INBOUND, within=5, real={"200": "success", "404": "success", "500": "failure"}
 )
-def classification(stage: ParityContext) -> Any:
-    found = samples(stage, traffic(stage), "server", "response_total", direction="inbound", tls="true")
+def classification(context: ParityContext) -> Any:
+    found = samples(context, traffic(context), "server", "response_total", direction="inbound", tls="true")
     wanted = {"200", "404", "500"}
     return {s.labels["status_code"]: s.labels["classification"] for s in found if s.labels["status_code"] in wanted}
 
@@ -102,8 +102,8 @@ def classification(stage: ParityContext) -> Any:
         "tls",
     ),
 )
-def outbound_labels(stage: ParityContext) -> Any:
-    return names(samples(stage, traffic(stage), "client", "request_total", direction="outbound", dst_deployment="server"))
+def outbound_labels(context: ParityContext) -> Any:
+    return names(samples(context, traffic(context), "client", "request_total", direction="outbound", dst_deployment="server"))
 
 
 @topic.row(
@@ -112,8 +112,8 @@ def outbound_labels(stage: ParityContext) -> Any:
     within=5,
     real={"tls": "true", "server_id": Text(r"server\..*\.serviceaccount\.identity\.linkerd\.cluster\.local")},
 )
-def outbound_identity(stage: ParityContext) -> Any:
-    found = samples(stage, traffic(stage), "client", "request_total", direction="outbound", dst_deployment="server")
+def outbound_identity(context: ParityContext) -> Any:
+    found = samples(context, traffic(context), "client", "request_total", direction="outbound", dst_deployment="server")
     return labels_of(found, "tls", "server_id")
 
 
@@ -123,10 +123,10 @@ def outbound_identity(stage: ParityContext) -> Any:
     within=5,
     real={"tls": "no_identity", "no_tls_reason": "no_tls_from_remote", "client_id": None},
 )
-def plaintext_labels(stage: ParityContext) -> Any:
-    namespace = traffic(stage)
-    demo.status(stage, demo.plain(stage), demo.url("server", namespace))
-    found = samples(stage, namespace, "server", "request_total", direction="inbound", route_name="default", tls="no_identity")
+def plaintext_labels(context: ParityContext) -> Any:
+    namespace = traffic(context)
+    demo.status(context, demo.plain(context), demo.url("server", namespace))
+    found = samples(context, namespace, "server", "request_total", direction="inbound", route_name="default", tls="no_identity")
     return labels_of(found, "tls", "no_tls_reason", "client_id")
 
 
@@ -136,8 +136,10 @@ def plaintext_labels(stage: ParityContext) -> Any:
     within=5,
     real={"route_name": "probe", "authz_name": "probe"},
 )
-def probe_labels(stage: ParityContext) -> Any:
-    found = samples(stage, traffic(stage), "server", "request_total", direction="inbound", route_name="probe", target_port="8080")
+def probe_labels(context: ParityContext) -> Any:
+    found = samples(
+        context, traffic(context), "server", "request_total", direction="inbound", route_name="probe", target_port="8080"
+    )
     return labels_of(found, "route_name", "authz_name")
 
 
@@ -174,14 +176,14 @@ def probe_labels(stage: ParityContext) -> Any:
         "+Inf",
     ],
 )
-def buckets(stage: ParityContext) -> Any:
-    found = samples(stage, traffic(stage), "server", "response_latency_ms_bucket", direction="inbound", tls="true")
+def buckets(context: ParityContext) -> Any:
+    found = samples(context, traffic(context), "server", "response_latency_ms_bucket", direction="inbound", tls="true")
     return sorted({sample.labels["le"] for sample in found}, key=float)
 
 
 @topic.row("target_addr of the server", real=Text(r"10\.[\d.]+:8080"), source=INBOUND, within=5)
-def target_address(stage: ParityContext) -> Any:
-    found = samples(stage, traffic(stage), "server", "request_total", direction="inbound", tls="true", target_port="8080")
+def target_address(context: ParityContext) -> Any:
+    found = samples(context, traffic(context), "server", "request_total", direction="inbound", tls="true", target_port="8080")
     return found[0].labels["target_addr"] if found else None
 
 
@@ -191,12 +193,12 @@ def target_address(stage: ParityContext) -> Any:
     source=OUTBOUND,
     within=5,
 )
-def route_metrics(stage: ParityContext) -> Any:
+def route_metrics(context: ParityContext) -> Any:
     metric = "outbound_http_route_request_duration_seconds_count"
-    found = samples(stage, traffic(stage), "client", metric, parent_name="server")
+    found = samples(context, traffic(context), "client", metric, parent_name="server")
     return found[0].labels.get("parent_name") if found else None
 
 
 @topic.row("open connections are a gauge with peer and direction", real=including("direction", "peer"), source=INBOUND, within=5)
-def connections(stage: ParityContext) -> Any:
-    return names(samples(stage, traffic(stage), "server", "tcp_open_connections"))
+def connections(context: ParityContext) -> Any:
+    return names(samples(context, traffic(context), "server", "tcp_open_connections"))

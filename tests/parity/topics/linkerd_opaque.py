@@ -24,30 +24,32 @@ GROUP = "policy.linkerd.io"
 CALLS = 40
 
 
-def space(stage: ParityContext) -> str:
+def space(context: ParityContext) -> str:
     """The meshed namespace with two pods ``opaque`` whose port is so by annotation, of them and of their Service."""
-    namespace = demo.meshed(stage)
+    namespace = demo.meshed(context)
     annotations = {"config.linkerd.io/opaque-ports": str(demo.PORT)}
 
     def make() -> None:
         servers = demo.deployment("opaque", replicas=2, annotations=annotations)
-        demo.play(stage, namespace, *servers, demo.service("opaque", annotations=annotations))
+        demo.play(context, namespace, *servers, demo.service("opaque", annotations=annotations))
 
-    stage.once("demo opaque", make)
+    context.once("demo opaque", make)
     return namespace
 
 
-def called(stage: ParityContext) -> list[demo.Answer]:
+def called(context: ParityContext) -> list[demo.Answer]:
     """What the client got from calls over one connection."""
-    namespace = space(stage)
-    return stage.once("opaque calls", lambda: demo.ask(stage, namespace, demo.url("opaque", namespace), times=CALLS, reuse=True))
+    namespace = space(context)
+    return context.once(
+        "opaque calls", lambda: demo.ask(context, namespace, demo.url("opaque", namespace), times=CALLS, reuse=True)
+    )
 
 
 @topic.row(
     "an HTTP call to a port that Service and pod call opaque", real={"status": 200, "l5d-client-id": None}, source=DETECTION
 )
-def call(stage: ParityContext) -> Any:
-    first = called(stage)[0]
+def call(context: ParityContext) -> Any:
+    first = called(context)[0]
     return {"status": first["status"], "l5d-client-id": demo.seen(first).get("l5d-client-id")}
 
 
@@ -57,20 +59,20 @@ def call(stage: ParityContext) -> Any:
     source=BALANCING,
     differs="a client talks to its proxy as an HTTP proxy, so each call may reach a different pod",
 )
-def balanced_per_connection(stage: ParityContext) -> Any:
-    return len({json.loads(answer["body"])["pod"] for answer in called(stage) if answer["body"]})
+def balanced_per_connection(context: ParityContext) -> Any:
+    return len({json.loads(answer["body"])["pod"] for answer in called(context) if answer["body"]})
 
 
 @topic.row("requests to the port in the server's request_total, the kubelet's probes included", real=0, source=DETECTION)
-def no_requests(stage: ParityContext) -> Any:
-    called(stage)
-    return len(samples(stage, space(stage), "opaque", "request_total", direction="inbound", target_port=str(demo.PORT)))
+def no_requests(context: ParityContext) -> Any:
+    called(context)
+    return len(samples(context, space(context), "opaque", "request_total", direction="inbound", target_port=str(demo.PORT)))
 
 
 @topic.row("requests in the client's request_total", real=0, source=DETECTION)
-def no_requests_at_the_client(stage: ParityContext) -> Any:
-    called(stage)
-    return len(samples(stage, space(stage), "client", "request_total", direction="outbound", dst_service="opaque"))
+def no_requests_at_the_client(context: ParityContext) -> Any:
+    called(context)
+    return len(samples(context, space(context), "client", "request_total", direction="outbound", dst_service="opaque"))
 
 
 @topic.row(
@@ -86,9 +88,9 @@ def no_requests_at_the_client(stage: ParityContext) -> Any:
         "srv_port": "8080",
     },
 )
-def connections(stage: ParityContext) -> Any:
-    called(stage)
-    found = samples(stage, space(stage), "opaque", "tcp_open_total", direction="inbound", tls="true", srv_port="8080")
+def connections(context: ParityContext) -> Any:
+    called(context)
+    found = samples(context, space(context), "opaque", "tcp_open_total", direction="inbound", tls="true", srv_port="8080")
     names = ("peer", "tls", "client_id", "srv_kind", "srv_name", "srv_port")
     return labels_of(found, *names)
 
@@ -99,10 +101,10 @@ def connections(stage: ParityContext) -> Any:
     within=8,
     real={"tls": "no_identity", "no_tls_reason": "no_tls_from_remote"},
 )
-def plaintext(stage: ParityContext) -> Any:
-    namespace = space(stage)
-    stage.once("opaque plaintext", lambda: demo.status(stage, demo.plain(stage), demo.url("opaque", namespace)))
-    found = samples(stage, namespace, "opaque", "tcp_open_total", direction="inbound", tls="no_identity", srv_port="8080")
+def plaintext(context: ParityContext) -> Any:
+    namespace = space(context)
+    context.once("opaque plaintext", lambda: demo.status(context, demo.plain(context), demo.url("opaque", namespace)))
+    found = samples(context, namespace, "opaque", "tcp_open_total", direction="inbound", tls="no_identity", srv_port="8080")
     return labels_of(found, "tls", "no_tls_reason")
 
 
@@ -112,9 +114,9 @@ def plaintext(stage: ParityContext) -> Any:
     within=8,
     real={"tls": "true", "srv_name": "all-unauthenticated", "authz_kind": "default", "authz_name": "all-unauthenticated"},
 )
-def admission(stage: ParityContext) -> Any:
-    called(stage)
-    found = samples(stage, space(stage), "opaque", "inbound_tcp_authz_allow_total", tls="true", srv_port="8080")
+def admission(context: ParityContext) -> Any:
+    called(context)
+    found = samples(context, space(context), "opaque", "inbound_tcp_authz_allow_total", tls="true", srv_port="8080")
     names = ("tls", "srv_name", "authz_kind", "authz_name")
     return labels_of(found, *names)
 
@@ -125,15 +127,15 @@ def admission(stage: ParityContext) -> Any:
     real={"tls": "true", "server_id": Text(r"opaque\..*")},
     missing="only incoming connections are counted: the outgoing ones are Envoy's, which keeps them for later calls",
 )
-def connections_of_the_client(stage: ParityContext) -> Any:
-    called(stage)
-    found = samples(stage, space(stage), "client", "tcp_open_total", direction="outbound", peer="dst", dst_service="opaque")
+def connections_of_the_client(context: ParityContext) -> Any:
+    called(context)
+    found = samples(context, space(context), "client", "tcp_open_total", direction="outbound", peer="dst", dst_service="opaque")
     return labels_of(found, "tls", "server_id")
 
 
-def sealed(stage: ParityContext) -> str:
+def sealed(context: ParityContext) -> str:
     """A server under a Server that calls its port opaque and admits the client's identity only; returns its URL."""
-    namespace = demo.meshed(stage)
+    namespace = demo.meshed(context)
     spec = {"podSelector": {"matchLabels": {"app": "sealed"}}, "port": "http", "proxyProtocol": "opaque"}
     server = {"apiVersion": f"{GROUP}/v1beta3", "kind": "Server", "metadata": {"name": "sealed"}, "spec": spec}
     policy = {
@@ -147,14 +149,14 @@ def sealed(stage: ParityContext) -> str:
     }
     # The kubelet has no identity, and no path to be told by: it may only knock.
     servers = demo.deployment("sealed", probe={"tcpSocket": {"port": "http"}})
-    stage.once("demo sealed", lambda: demo.play(stage, namespace, *servers, demo.service("sealed"), server, policy))
+    context.once("demo sealed", lambda: demo.play(context, namespace, *servers, demo.service("sealed"), server, policy))
     return demo.url("sealed", namespace)
 
 
-def refused(stage: ParityContext) -> Any:
+def refused(context: ParityContext) -> Any:
     """What a client without a proxy got from it."""
-    target = sealed(stage)
-    return stage.once("opaque refused", lambda: demo.status(stage, demo.plain(stage), target))
+    target = sealed(context)
+    return context.once("opaque refused", lambda: demo.status(context, demo.plain(context), target))
 
 
 @topic.row(
@@ -163,8 +165,8 @@ def refused(stage: ParityContext) -> Any:
     within=10,
     real={"status": 200, "l5d-client-id": None},
 )
-def admitted(stage: ParityContext) -> Any:
-    (answer,) = demo.ask(stage, demo.meshed(stage), sealed(stage))
+def admitted(context: ParityContext) -> Any:
+    (answer,) = demo.ask(context, demo.meshed(context), sealed(context))
     return {"status": answer["status"], "l5d-client-id": answer["body"] and demo.seen(answer).get("l5d-client-id")}
 
 
@@ -174,8 +176,8 @@ def admitted(stage: ParityContext) -> Any:
     real=Text("RemoteDisconnected|ConnectionResetError"),
     differs="it is closed, but the node's forward proxy sits in between and returns a 503",
 )
-def closed(stage: ParityContext) -> Any:
-    return refused(stage)
+def closed(context: ParityContext) -> Any:
+    return refused(context)
 
 
 @topic.row(
@@ -184,9 +186,9 @@ def closed(stage: ParityContext) -> Any:
     within=8,
     real={"srv_kind": "server", "srv_name": "sealed", "tls": "no_identity", "no_tls_reason": "no_tls_from_remote"},
 )
-def count_of_a_denial(stage: ParityContext) -> Any:
-    refused(stage)
-    found = samples(stage, demo.meshed(stage), "sealed", "inbound_tcp_authz_deny_total", srv_port="8080")
+def count_of_a_denial(context: ParityContext) -> Any:
+    refused(context)
+    found = samples(context, demo.meshed(context), "sealed", "inbound_tcp_authz_deny_total", srv_port="8080")
     names = ("srv_kind", "srv_name", "tls", "no_tls_reason")
     return labels_of(found, *names)
 
@@ -197,8 +199,8 @@ def count_of_a_denial(stage: ParityContext) -> Any:
     within=5,
     real=Text("Connection denied server.group=policy.linkerd.io server.kind=server server.name=sealed tls=.*"),
 )
-def log_of_a_denial(stage: ParityContext) -> Any:
-    refused(stage)
-    text = stage.kubectl("logs", "-n", demo.meshed(stage), "deploy/sealed", "-c", "linkerd-proxy", "--tail=200").text
+def log_of_a_denial(context: ParityContext) -> Any:
+    refused(context)
+    text = context.kubectl("logs", "-n", demo.meshed(context), "deploy/sealed", "-c", "linkerd-proxy", "--tail=200").text
     found = re.findall(r"Connection denied .*", text)
     return found[-1] if found else None

@@ -24,40 +24,40 @@ SETTLES = 6
 """Seconds a change of policy gets to take hold; a real Linkerd needs 0.03 s."""
 
 
-def space(stage: ParityContext) -> str:
+def space(context: ParityContext) -> str:
     """A namespace with one meshed ``server``; its clients are those of the other namespaces."""
-    namespace = stage.namespace("policy", annotations=demo.INJECT)
+    namespace = context.namespace("policy", annotations=demo.INJECT)
 
     def make() -> None:
-        demo.meshed(stage)
+        demo.meshed(context)
         # Once a route is attached the probes get 404: the pod shall stay an endpoint all the same.
-        demo.play(stage, namespace, *demo.deployment("server", failures=1000), demo.service("server"))
+        demo.play(context, namespace, *demo.deployment("server", failures=1000), demo.service("server"))
 
-    stage.once("demo policy", make)
+    context.once("demo policy", make)
     return namespace
 
 
-def put(stage: ParityContext, version: str, kind: str, name: str, **spec: Any) -> None:
+def put(context: ParityContext, version: str, kind: str, name: str, **spec: Any) -> None:
     """Apply a policy object, once."""
     body: Object = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
-    namespace = space(stage)
-    stage.once(f"{kind}/{name}/{spec}", lambda: stage.apply(namespace, body))
+    namespace = space(context)
+    context.once(f"{kind}/{name}/{spec}", lambda: context.apply(namespace, body))
 
 
-def call(stage: ParityContext, meshed: bool = True, path: str = "/hello", **request: Any) -> demo.Answer:
-    caller = demo.meshed(stage) if meshed else demo.plain(stage)
-    return demo.ask(stage, caller, demo.url("server", space(stage), path), **request)[0]
+def call(context: ParityContext, meshed: bool = True, path: str = "/hello", **request: Any) -> demo.Answer:
+    caller = demo.meshed(context) if meshed else demo.plain(context)
+    return demo.ask(context, caller, demo.url("server", space(context), path), **request)[0]
 
 
-def both(stage: ParityContext, path: str = "/hello") -> dict[str, int]:
+def both(context: ParityContext, path: str = "/hello") -> dict[str, int]:
     """Statuses that a meshed client and one without a proxy get."""
-    return {"meshed": call(stage, True, path)["status"], "unmeshed": call(stage, False, path)["status"]}
+    return {"meshed": call(context, True, path)["status"], "unmeshed": call(context, False, path)["status"]}
 
 
-def a_server(stage: ParityContext, access: str = "deny") -> None:
+def a_server(context: ParityContext, access: str = "deny") -> None:
     selector = {"matchLabels": {"app": "server"}}
     put(
-        stage,
+        context,
         f"{GROUP}/v1beta3",
         "Server",
         "http",
@@ -69,25 +69,25 @@ def a_server(stage: ParityContext, access: str = "deny") -> None:
 
 
 @topic.row("no policy at all", real={"meshed": 200, "unmeshed": 200}, source="20-policy-baseline.txt")
-def baseline(stage: ParityContext) -> Any:
-    return both(stage)
+def baseline(context: ParityContext) -> Any:
+    return both(context)
 
 
 @topic.row("a Server and no AuthorizationPolicy", real={"meshed": 403, "unmeshed": 403}, source=DENIED, within=SETTLES)
-def server_denies(stage: ParityContext) -> Any:
-    a_server(stage)
-    return both(stage)
+def server_denies(context: ParityContext) -> Any:
+    a_server(context)
+    return both(context)
 
 
 @topic.row("body and headers of that 403", real={"content-length": "0", "l5d-proxy-error": None, "server": None}, source=DENIED)
-def headers_of_a_denial(stage: ParityContext) -> Any:
-    headers = call(stage)["headers"]
+def headers_of_a_denial(context: ParityContext) -> Any:
+    headers = call(context)["headers"]
     return {name: headers.get(name) for name in ("content-length", "l5d-proxy-error", "server")}
 
 
 @topic.row("the kubelet's probes meanwhile: ready pods", real=1, source=DENIED)
-def probes_pass(stage: ParityContext) -> Any:
-    found = kube.get(stage.api(), "Deployment", "server", space(stage)) or {}
+def probes_pass(context: ParityContext) -> Any:
+    found = kube.get(context.api(), "Deployment", "server", space(context)) or {}
     return found["status"].get("readyReplicas")
 
 
@@ -100,8 +100,8 @@ def probes_pass(stage: ParityContext) -> Any:
         "route.kind=default route.name=default client.tls=.*"
     ),
 )
-def log_of_a_denial(stage: ParityContext) -> Any:
-    text = stage.kubectl("logs", "-n", space(stage), "deploy/server", "-c", "linkerd-proxy", "--tail=200").text
+def log_of_a_denial(context: ParityContext) -> Any:
+    text = context.kubectl("logs", "-n", space(context), "deploy/server", "-c", "linkerd-proxy", "--tail=200").text
     found = re.findall(r"Request denied .*", text)
     return found[-1] if found else None
 
@@ -121,51 +121,57 @@ def log_of_a_denial(stage: ParityContext) -> Any:
         "client_id": Text(r"client\..*"),
     },
 )
-def count_of_a_denial(stage: ParityContext) -> Any:
+def count_of_a_denial(context: ParityContext) -> Any:
     names = ("srv_group", "srv_kind", "srv_name", "srv_port", "route_kind", "route_name", "tls", "client_id")
-    found = samples(stage, space(stage), "server", "inbound_http_authz_deny_total", tls="true")
+    found = samples(context, space(context), "server", "inbound_http_authz_deny_total", tls="true")
     return labels_of(found, *names)
 
 
 @topic.row("requests of denied clients in request_total and response_total", real=0, source=DENIED)
-def denials_are_no_responses(stage: ParityContext) -> Any:
-    found = samples(stage, space(stage), "server", "response_total", direction="inbound", status_code="403")
+def denials_are_no_responses(context: ParityContext) -> Any:
+    found = samples(context, space(context), "server", "response_total", direction="inbound", status_code="403")
     return len(found)
 
 
 @topic.row("an AuthorizationPolicy for another identity", real={"meshed": 403, "unmeshed": 403}, source=OTHER, within=2)
-def another_identity(stage: ParityContext) -> Any:
-    put(stage, f"{GROUP}/v1alpha1", "MeshTLSAuthentication", "other", identities=[demo.identity("nobody", space(stage))])
+def another_identity(context: ParityContext) -> Any:
+    put(context, f"{GROUP}/v1alpha1", "MeshTLSAuthentication", "other", identities=[demo.identity("nobody", space(context))])
     put(
-        stage,
+        context,
         f"{GROUP}/v1alpha1",
         "AuthorizationPolicy",
         "other",
         targetRef=SERVER,
         requiredAuthenticationRefs=[{"group": GROUP, "kind": "MeshTLSAuthentication", "name": "other"}],
     )
-    return both(stage)
+    return both(context)
 
 
 @topic.row("what linkerd authz lists then", real=["*", "http", "other"], source=OTHER, within=3)
-def authz_lists_it(stage: ParityContext) -> Any:
-    return stage.linkerd("authz", "-n", space(stage), "deploy/server").last_line.split()
+def authz_lists_it(context: ParityContext) -> Any:
+    return context.linkerd("authz", "-n", space(context), "deploy/server").last_line.split()
 
 
 @topic.row(
     "an AuthorizationPolicy for the client's identity", real={"meshed": 200, "unmeshed": 403}, source=ADMITTED, within=SETTLES
 )
-def the_client_is_admitted(stage: ParityContext) -> Any:
-    put(stage, f"{GROUP}/v1alpha1", "MeshTLSAuthentication", "client", identities=[demo.identity("client", demo.meshed(stage))])
+def the_client_is_admitted(context: ParityContext) -> Any:
     put(
-        stage,
+        context,
+        f"{GROUP}/v1alpha1",
+        "MeshTLSAuthentication",
+        "client",
+        identities=[demo.identity("client", demo.meshed(context))],
+    )
+    put(
+        context,
         f"{GROUP}/v1alpha1",
         "AuthorizationPolicy",
         "client",
         targetRef=SERVER,
         requiredAuthenticationRefs=[{"group": GROUP, "kind": "MeshTLSAuthentication", "name": "client"}],
     )
-    return both(stage)
+    return both(context)
 
 
 @topic.row(
@@ -180,19 +186,19 @@ def the_client_is_admitted(stage: ParityContext) -> Any:
         "authz_name": "client",
     },
 )
-def count_of_an_admission(stage: ParityContext) -> Any:
-    found = samples(stage, space(stage), "server", "inbound_http_authz_allow_total", authz_kind="authorizationpolicy")
+def count_of_an_admission(context: ParityContext) -> Any:
+    found = samples(context, space(context), "server", "inbound_http_authz_allow_total", authz_kind="authorizationpolicy")
     names = ("srv_kind", "srv_name", "authz_group", "authz_kind", "authz_name")
     return labels_of(found, *names)
 
 
-def with_route(stage: ParityContext) -> None:
+def with_route(context: ParityContext) -> None:
     """An HTTPRoute on the Server for GET /public that everybody may use."""
     match = {"path": {"type": "PathPrefix", "value": "/public"}, "method": "GET"}
-    put(stage, "gateway.networking.k8s.io/v1", "HTTPRoute", "public", parentRefs=[SERVER], rules=[{"matches": [match]}])
-    put(stage, f"{GROUP}/v1alpha1", "NetworkAuthentication", "everyone", networks=[{"cidr": "0.0.0.0/0"}, {"cidr": "::/0"}])
+    put(context, "gateway.networking.k8s.io/v1", "HTTPRoute", "public", parentRefs=[SERVER], rules=[{"matches": [match]}])
+    put(context, f"{GROUP}/v1alpha1", "NetworkAuthentication", "everyone", networks=[{"cidr": "0.0.0.0/0"}, {"cidr": "::/0"}])
     put(
-        stage,
+        context,
         f"{GROUP}/v1alpha1",
         "AuthorizationPolicy",
         "public",
@@ -207,24 +213,24 @@ def with_route(stage: ParityContext) -> None:
     source=ROUTE,
     within=SETTLES,
 )
-def route_admits(stage: ParityContext) -> Any:
-    with_route(stage)
-    return both(stage, "/public/a")
+def route_admits(context: ParityContext) -> Any:
+    with_route(context)
+    return both(context, "/public/a")
 
 
 @topic.row("a path that no route of the Server matches", real={"meshed": 404, "unmeshed": 404}, source=ROUTE, within=2)
-def no_route(stage: ParityContext) -> Any:
-    return both(stage)
+def no_route(context: ParityContext) -> Any:
+    return both(context)
 
 
 @topic.row("a method that no route matches", real=404, source=ROUTE, within=2)
-def no_route_for_the_method(stage: ParityContext) -> Any:
-    return call(stage, path="/public/a", method="POST", body=1)["status"]
+def no_route_for_the_method(context: ParityContext) -> Any:
+    return call(context, path="/public/a", method="POST", body=1)["status"]
 
 
 @topic.row("the kubelet's probe of /healthz, now that a route exists", real="404", source="26-events.txt", within=12)
-def probe_needs_a_route(stage: ParityContext) -> Any:
-    found = kube.select(stage.api(), "Event", space(stage), fields="reason=Unhealthy")
+def probe_needs_a_route(context: ParityContext) -> Any:
+    found = kube.select(context.api(), "Event", space(context), fields="reason=Unhealthy")
     messages = [event["message"] for event in found if "404" in event["message"]]
     return "404" if messages else None
 
@@ -232,8 +238,8 @@ def probe_needs_a_route(stage: ParityContext) -> Any:
 @topic.row(
     "the HTTPRoute's status", real={"Accepted": "True", "controller": "linkerd.io/policy-controller"}, source=ROUTE, within=3
 )
-def route_status(stage: ParityContext) -> Any:
-    found = kube.get(stage.api(), "gateway.networking.k8s.io/v1/HTTPRoute", "public", space(stage)) or {}
+def route_status(context: ParityContext) -> Any:
+    found = kube.get(context.api(), "gateway.networking.k8s.io/v1/HTTPRoute", "public", space(context)) or {}
     parents = found.get("status", {}).get("parents") or [{}]
     accepted = {row["type"]: row["status"] for row in parents[0].get("conditions", [])}.get("Accepted")
     return {"Accepted": accepted, "controller": parents[0].get("controllerName")}
@@ -242,11 +248,11 @@ def route_status(stage: ParityContext) -> Any:
 @topic.row(
     "accessPolicy audit instead of deny, without the route", real={"meshed": 200, "unmeshed": 200}, source=AUDIT, within=SETTLES
 )
-def audit_admits(stage: ParityContext) -> Any:
+def audit_admits(context: ParityContext) -> Any:
     kind = "gateway.networking.k8s.io/v1/HTTPRoute"
-    stage.once("route away", lambda: kube.delete(stage.api(), kind, "public", space(stage)))
-    a_server(stage, "audit")
-    return both(stage)
+    context.once("route away", lambda: kube.delete(context.api(), kind, "public", space(context)))
+    a_server(context, "audit")
+    return both(context)
 
 
 @topic.row(
@@ -257,7 +263,7 @@ def audit_admits(stage: ParityContext) -> Any:
         "Request allowed server.group=policy.linkerd.io server.kind=server server.name=http .*authz.kind=default authz.name=audit"
     ),
 )
-def log_of_an_audit(stage: ParityContext) -> Any:
-    text = stage.kubectl("logs", "-n", space(stage), "deploy/server", "-c", "linkerd-proxy", "--tail=200").text
+def log_of_an_audit(context: ParityContext) -> Any:
+    text = context.kubectl("logs", "-n", space(context), "deploy/server", "-c", "linkerd-proxy", "--tail=200").text
     found = re.findall(r"Request allowed .*", text)
     return found[-1] if found else None

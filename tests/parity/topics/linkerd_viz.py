@@ -19,25 +19,25 @@ NUMBERS = ["SUCCESS", "RPS", "LATENCY_P50", "LATENCY_P95", "LATENCY_P99"]
 PROMETHEUS = "http://prometheus.monitoring:9090"
 
 
-def viz(stage: ParityContext, *words: str) -> Ran:
+def viz(context: ParityContext, *words: str) -> Ran:
     """``linkerd viz …`` in the meshed namespace, where there was traffic in the minute that it looks at."""
-    namespace = demo.meshed(stage)
-    stage.once("viz", lambda: _install(stage, namespace))
-    demo.ask(stage, namespace, demo.url("server", namespace), times=5, every=0.2)
-    return stage.linkerd("viz", *words, "-n", namespace)
+    namespace = demo.meshed(context)
+    context.once("viz", lambda: _install(context, namespace))
+    demo.ask(context, namespace, demo.url("server", namespace), times=5, every=0.2)
+    return context.linkerd("viz", *words, "-n", namespace)
 
 
-def _install(stage: ParityContext, namespace: str) -> None:
+def _install(context: ParityContext, namespace: str) -> None:
     """Prometheus and the viz extension, with the lines of notebooks 02 and 05; then calls from client to server."""
-    stage.clusters["app"].kubectl("apply", "-k", str(Paths.current().state / "manifests" / "prometheus-app"))
-    kube.wait(stage.api(), "Deployment", "prometheus", "monitoring", kube.rolled_out, timeout=120)
-    stage.piped("app", "viz", "install", "--set", "prometheus.enabled=false", "--set", f"prometheusUrl={PROMETHEUS}")
-    until(lambda: _seen(stage, namespace), bool, 60, every=2)
+    context.clusters["app"].kubectl("apply", "-k", str(Paths.current().state / "manifests" / "prometheus-app"))
+    kube.wait(context.api(), "Deployment", "prometheus", "monitoring", kube.rolled_out, timeout=120)
+    context.piped("app", "viz", "install", "--set", "prometheus.enabled=false", "--set", f"prometheusUrl={PROMETHEUS}")
+    until(lambda: _seen(context, namespace), bool, 60, every=2)
 
 
-def _seen(stage: ParityContext, namespace: str) -> bool:
-    demo.ask(stage, namespace, demo.url("server", namespace), times=10, every=0.1)
-    ran = stage.linkerd("viz", "stat", "deploy/server", "-n", namespace, "-o", "json")
+def _seen(context: ParityContext, namespace: str) -> bool:
+    demo.ask(context, namespace, demo.url("server", namespace), times=10, every=0.1)
+    ran = context.linkerd("viz", "stat", "deploy/server", "-n", namespace, "-o", "json")
     return not ran.code and any(row.get("rps") for row in ran.json())
 
 
@@ -46,13 +46,13 @@ def headings(ran: Ran) -> list[str]:
 
 
 @topic.row("viz stat deploy: headings", source=STAT, within=10, real=["NAME", "MESHED", *NUMBERS, "TCP_CONN"])
-def stat_headings(stage: ParityContext) -> Any:
-    return headings(viz(stage, "stat", "deploy"))
+def stat_headings(context: ParityContext) -> Any:
+    return headings(viz(context, "stat", "deploy"))
 
 
 @topic.row("viz stat pod: headings", source=STAT, within=10, real=["NAME", "STATUS", "MESHED", *NUMBERS, "TCP_CONN"])
-def stat_pod_headings(stage: ParityContext) -> Any:
-    return headings(viz(stage, "stat", "po"))
+def stat_pod_headings(context: ParityContext) -> Any:
+    return headings(viz(context, "stat", "po"))
 
 
 @topic.row(
@@ -61,8 +61,8 @@ def stat_pod_headings(stage: ParityContext) -> Any:
     within=20,
     real={"MESHED": "2/2", "SUCCESS": Text(r"\d+\.\d\d%"), "RPS": Text(r"\d+\.\drps"), "P50": Text(r"\d+ms")},
 )
-def stat_of_the_server(stage: ParityContext) -> Any:
-    lines = [line.split() for line in viz(stage, "stat", "deploy").text.splitlines() if line.startswith("server ")]
+def stat_of_the_server(context: ParityContext) -> Any:
+    lines = [line.split() for line in viz(context, "stat", "deploy").text.splitlines() if line.startswith("server ")]
     return dict(zip(("MESHED", "SUCCESS", "RPS", "P50"), lines[0][1:5], strict=True)) if lines else None
 
 
@@ -84,14 +84,14 @@ def stat_of_the_server(stage: ParityContext) -> Any:
         "tcp_write_bytes_rate",
     ],
 )
-def stat_json(stage: ParityContext) -> Any:
-    rows = viz(stage, "stat", "svc", "-o", "json").json()
+def stat_json(context: ParityContext) -> Any:
+    rows = viz(context, "stat", "svc", "-o", "json").json()
     return sorted(next((row for row in rows if row["name"] == "server"), {}))
 
 
 @topic.row("viz stat deploy/server --from deploy/client: rows", source=STAT, within=20, real=["server"])
-def stat_from(stage: ParityContext) -> Any:
-    return [line.split()[0] for line in viz(stage, "stat", "deploy/server", "--from", "deploy/client").text.splitlines()[1:]]
+def stat_from(context: ParityContext) -> Any:
+    return [line.split()[0] for line in viz(context, "stat", "deploy/server", "--from", "deploy/client").text.splitlines()[1:]]
 
 
 @topic.row(
@@ -100,8 +100,8 @@ def stat_from(stage: ParityContext) -> Any:
     within=20,
     real=[["SRC", "DST", "SRC_NS", "DST_NS", "SECURED"], ["client", "server", "√"]],
 )
-def edges(stage: ParityContext) -> Any:
-    ran = viz(stage, "edges", "deploy")
+def edges(context: ParityContext) -> Any:
+    ran = viz(context, "edges", "deploy")
     rows = [line.split() for line in ran.text.splitlines() if line.startswith("client ") and " server " in line]
     same = [[row[0], row[1], row[-1]] for row in rows if row[2] == row[3]]
     return [headings(ran), same[0] if same else []]
@@ -119,9 +119,11 @@ def edges(stage: ParityContext) -> Any:
         "no_tls_reason": "",
     },
 )
-def edges_json(stage: ParityContext) -> Any:
+def edges_json(context: ParityContext) -> Any:
     names = ("src", "dst", "client_id", "server_id", "no_tls_reason")
-    rows = [row for row in viz(stage, "edges", "deploy", "-o", "json").json() if (row["src"], row["dst"]) == ("client", "server")]
+    rows = [
+        row for row in viz(context, "edges", "deploy", "-o", "json").json() if (row["src"], row["dst"]) == ("client", "server")
+    ]
     return {name: rows[0].get(name) for name in names} if rows else None
 
 
@@ -131,8 +133,8 @@ def edges_json(stage: ParityContext) -> Any:
     within=10,
     real=["ROUTE", "SERVER", "AUTHORIZATION", "UNAUTHORIZED", *NUMBERS],
 )
-def authz_headings(stage: ParityContext) -> Any:
-    return headings(viz(stage, "authz", "deploy/server"))
+def authz_headings(context: ParityContext) -> Any:
+    return headings(viz(context, "authz", "deploy/server"))
 
 
 @topic.row(
@@ -141,6 +143,6 @@ def authz_headings(stage: ParityContext) -> Any:
     within=20,
     real=["default:all-unauthenticated", "default/all-unauthenticated"],
 )
-def authz_default(stage: ParityContext) -> Any:
-    rows = [line.split() for line in viz(stage, "authz", "deploy/server").text.splitlines() if line.startswith("default ")]
+def authz_default(context: ParityContext) -> Any:
+    rows = [line.split() for line in viz(context, "authz", "deploy/server").text.splitlines() if line.startswith("default ")]
     return rows[0][1:3] if rows else None

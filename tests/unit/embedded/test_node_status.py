@@ -96,6 +96,12 @@ def test_extended_resources_of_others(registering: bool, known: dict[str, int], 
     assert (status["capacity"]["example.com/dongle"], status["allocatable"]["example.com/dongle"]) == expected
 
 
+def test_an_extended_resource_that_is_added_by_its_capacity_alone_can_be_allocated() -> None:
+    current = {"capacity": {"example.com/dongle": "3"}, "allocatable": {"cpu": "2"}}
+    status = node_object.status(GPU_NODE, current, {}, {}, NOW)
+    assert status["allocatable"]["example.com/dongle"] == "3"
+
+
 def test_status_counts_devices() -> None:
     status = node_object.status(GPU_NODE, {}, {"nvidia.com/gpu": 4}, {"nvidia.com/gpu": 3}, NOW)
     assert (status["capacity"]["nvidia.com/gpu"], status["allocatable"]["nvidia.com/gpu"]) == ("4", "3")

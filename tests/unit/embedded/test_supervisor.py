@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labs.embedded import control
+from labs.embedded import bringup, control
 from labs.embedded.child import ChildSpec
 from labs.embedded.supervisor import Supervisor
 from labs.errors import LabError, NotRunning, OtherLabRunning, TimedOut
@@ -144,6 +144,12 @@ def test_a_request_that_takes_long_is_no_traceback_either(silent: socket.socket,
     monkeypatch.setattr(control, "require", lambda: None)
     with pytest.raises(TimedOut, match="POST /children/kill"):
         control.kill("app/node")
+
+
+def test_one_that_does_not_answer_is_not_taken_for_one_that_is_gone(silent: socket.socket) -> None:
+    """``lab down`` would then remove the state below running processes."""
+    with pytest.raises(TimedOut):
+        bringup.stop_supervisor()
 
 
 def test_another_lab_that_does_not_answer_keeps_nobody(

@@ -47,7 +47,7 @@ def test_a_topic_registers_what_it_decorates() -> None:
     topic = Topic("t", "kubelet", "T")
 
     @topic.row("how many", real=1, source="x.txt", missing="not yet")
-    def count(stage: object) -> int:
+    def count(context: object) -> int:
         return 1
 
     (row,) = topic.rows
