@@ -102,4 +102,4 @@ class Session:
         return [injection.window() for injection in self.journal.all()]
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__.lower()} on backend {self.backend.name}: clusters {', '.join(self.clusters)}>"
+        return f"<lab on backend {self.backend.name}: clusters {', '.join(self.clusters)}>"

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from labs.lab import Lab
 
 
+INTERVAL = 0.5
+"""Seconds between two looks: one may ask the API server, Prometheus and kubectl, on a machine that is busy becoming ready."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One look at the cluster."""
@@ -93,7 +97,7 @@ def select(id: str) -> list[Check]:
 
 def run_one(lab: Lab, item: Check) -> Result:
     """Look until it is as expected or ``within`` seconds have passed; the last look counts."""
-    for _ in attempts(item.within):
+    for _ in attempts(item.within, INTERVAL):
         finding = _look(lab, item)
         if finding.ok:
             break

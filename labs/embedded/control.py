@@ -19,7 +19,8 @@ from labs import errors
 from labs.paths import Paths
 
 SOCKET = "control.sock"
-REQUEST_TIMEOUT = 3.0
+REQUEST_TIMEOUT = 10.0
+"""Seconds until a supervisor counts as hung; on a machine that compiles or swaps it may take some to answer."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from labs.waiting import attempts
 
 RESTART_TIMEOUT = 40.0
 """Seconds a heal waits until a server is back on its GPU."""
+INTERVAL = 0.5
+"""Seconds between two looks, of which each runs a command in a pod."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class SimulatedGpu(PlacedByRole, Injector):
         """
         self._set(session, parameters, "heal")
         owners: list[Target] = []
-        for _ in attempts(RESTART_TIMEOUT):
+        for _ in attempts(RESTART_TIMEOUT, INTERVAL):
             waited_for = self._waited_for(session, parameters, saved_state)
             if not waited_for:
                 break

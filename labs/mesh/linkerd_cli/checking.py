@@ -14,6 +14,8 @@ from labs.mesh.linkerd_cli.tables import to_json
 from labs.waiting import async_attempts
 from labs.wire.kube_api import ApiError, KubeApi
 
+RETRY = 1.0
+"""Seconds between two looks at something that may become true yet."""
 SYMBOLS = {"success": "√", "warning": "‼", "error": "×"}
 
 
@@ -68,7 +70,7 @@ class Result:
 async def run_check(api: KubeApi, check: Check, deadline: float) -> Result | None:
     """Look, again until ``deadline`` (monotonic seconds) if it may become true; None when there is nothing to look at."""
     problem = ""
-    async for _ in async_attempts(deadline - time.monotonic() if check.retry else 0):
+    async for _ in async_attempts(deadline - time.monotonic() if check.retry else 0, RETRY):
         try:
             return Result(check, "success", names=list(await check.look(api) or []))
         except Skip:
