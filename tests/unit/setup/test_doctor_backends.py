@@ -43,7 +43,7 @@ def test_a_machine_with_docker_is_looked_at_without_an_error(backend: str, capsy
 def test_no_engine_is_one_finding_and_what_needs_one_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> Engine:
         raise errors.EngineUnusable(
-            "a Docker engine is there, but does not let this user in", fix="sudo usermod -aG docker $USER"
+            "a Docker engine is running, but does not let this user connect", fix="sudo usermod -aG docker $USER"
         )
 
     monkeypatch.setattr(docker, "engine", none)
@@ -176,7 +176,7 @@ eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
     [
         ("tun0", "0000000A", "000000FF", False, "tun0 takes 10.0.0.0/8, which overlaps 10.10.0.0/16"),
         ("wg0", "000010AC", "0000F0FF", False, "wg0 takes 172.16.0.0/12, which overlaps 172.16.0.0/12"),
-        ("tun0", "00000000", "00000000", True, "tun0 takes none of the lab's addresses"),
+        ("tun0", "00000000", "00000000", True, "tun0 routes none of the lab's addresses"),
         ("eth1", "0000000A", "000000FF", True, "none"),
     ],
 )
