@@ -31,7 +31,7 @@ VERBS = {
     "gpu": ("labs.faults.gpu_commands", "List the simulated GPUs; break and repair them."),
     "fault": ("labs.faults.commands", "List, show, inject and heal failures."),
     "reset": ("labs.clusters.commands", "Start over: remove the lab and create it again."),
-    "preload": ("labs.setup.preload.commands", "Pack all that the lab downloads into one file, for a room without a network."),
+    "preload": ("labs.setup.preload.commands", "Pack everything the lab downloads into one file, for a room without a network."),
     "build": ("labs.clusters.commands", "Compile or download the programs of the embedded backend."),
 }
 """Verb → module that has a click command of that name, and its one line of help."""

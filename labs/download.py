@@ -17,7 +17,7 @@ from labs import errors
 from labs.wire import no_proxy
 
 Report = Callable[[int, int | None], None]
-"""Called with the bytes that are there so far and the size of the whole, if the site tells it."""
+"""Called with the bytes received so far and the total size, if the site reports it."""
 
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds between two attempts: networks at conferences come back."""
@@ -59,7 +59,7 @@ def text(url: str, timeout: float = SILENCE) -> str:
 def fetch(url: str, target: Path, sha256: str, report: Report = lambda done, total: None) -> None:
     """Fetch ``url`` into ``target``, which appears (or is replaced) only when the whole file has the checksum ``sha256``.
 
-    What an interrupted call left is continued by the next one.
+    The next call continues an interrupted one.
 
     Raises:
         SiteUnreachable: the site did not answer, or the connection broke again and again.
@@ -135,15 +135,15 @@ def _verify(part: Path, sha256: str, url: str) -> None:
         part.unlink()
         raise errors.ChecksumMismatch(
             f"{url} is not what was published: expected SHA-256 {sha256}; found {found}",
-            fix="the same command again; if it happens twice, do not use that network (or that mirror)",
+            fix="the same command again; if this happens twice, do not use that network (or that mirror)",
         )
 
 
 def _failure(url: str, error: Exception) -> errors.DownloadError:
     if isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code not in BUSY:
-        return errors.DownloadError(f"{url} cannot be had: {error.code} {error.reason}", fix="check clusters/versions.toml")
+        return errors.DownloadError(f"{url} is not available: {error.code} {error.reason}", fix="check clusters/versions.toml")
     reason = getattr(error, "reason", None) or error
     return errors.SiteUnreachable(
-        f"{urlsplit(url).netloc} does not answer ({reason}); wanted {url}",
+        f"{urlsplit(url).netloc} does not answer ({reason}); needed for {url}",
         fix="check the network and HTTPS_PROXY, or name a mirror (LAB_MIRROR=http://HOST:PORT), then the same command again",
     )

@@ -1,4 +1,4 @@
-"""The command ``lab`` of the environment: begins anew, isolated, before anything else is imported."""
+"""The environment's command ``lab``: restarts itself, isolated, before anything else is imported."""
 
 from __future__ import annotations
 

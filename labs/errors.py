@@ -3,12 +3,12 @@
 Each says what was expected, what was found, and (``.fix``) what to type next::
 
     LabError
-    ├── UsageError            the call's words are off: nothing was changed (exit code 2)
+    ├── UsageError            the call is wrong: nothing was changed (exit code 2)
     ├── MachineError          this machine lacks something the lab needs
     │   ├── AddressTaken      another process listens where the lab must
     │   ├── DiskFull          less free disk than the next step needs
-    │   ├── EngineUnusable    no Docker engine answers, or it does not let us in, or it is too small
-    │   ├── NameTaken         something of this name exists that the lab did not make
+    │   ├── EngineUnusable    no Docker engine answers, or it refuses the connection, or it is too small
+    │   ├── NameTaken         something of this name exists that the lab did not create
     │   ├── WrongVersion      a program is older than the pinned version
     │   └── UnsupportedPlatform   this backend does not work on this machine
     ├── NotRunning            no lab is up in this checkout
@@ -49,7 +49,7 @@ class LabError(Exception):
 
 
 class UsageError(LabError):
-    """The call's words are off; nothing was changed."""
+    """The call is wrong; nothing was changed."""
 
     exit_code = 2
 
@@ -67,11 +67,11 @@ class DiskFull(MachineError):
 
 
 class EngineUnusable(MachineError):
-    """No Docker engine answers, or it does not let us in, or it is too small."""
+    """No Docker engine answers, or it refuses the connection, or it is too small."""
 
 
 class NameTaken(MachineError):
-    """Something of this name exists that the lab did not make: it is not touched."""
+    """Something of this name exists that the lab did not create; it stays untouched."""
 
 
 class WrongVersion(MachineError):
@@ -83,7 +83,7 @@ class UnsupportedPlatform(MachineError):
 
 
 def of_this_machine(error: OSError) -> MachineError | None:
-    """``error`` as one of the machine's, if it is: a full or read-only disk, a file of somebody else's, too many open files."""
+    """``error`` as one of the machine's, if it is: a full or read-only disk, another user's file, too many open files."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space is left on the disk{where}", fix="free some space, then the same command again")

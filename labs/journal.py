@@ -47,7 +47,7 @@ class Injection:
 
     @property
     def is_orphan(self) -> bool:
-        """Still active although its owner has exited, such as a restarted kernel."""
+        """Still active although its owner (such as a restarted kernel) has exited."""
         return self.owner is not None and self.end is None and owner.is_gone(self.owner)
 
     @property

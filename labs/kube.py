@@ -236,7 +236,7 @@ def replicas_ready(found: Object | None) -> str | None:
     return None if ready_pods >= wanted else f"{ready_pods} of {wanted} replicas are ready"
 
 
-def held_back(pod: Object) -> bool:
+def in_crash_loop(pod: Object) -> bool:
     """Whether a container of the pod failed, not for the first time, and is not started again for a while."""
     for row in pod.get("status", {}).get("containerStatuses") or []:
         state = row.get("state", {})

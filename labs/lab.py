@@ -75,7 +75,7 @@ class Lab(Session):
     ) -> Chart:
         """Draw a frame indexed by time, a query, or several (``{"running": promql, …}``: a line each).
 
-        ``reading`` is the one sentence that stands under the chart; ``faults`` shades when one was in force.
+        ``reading`` is the sentence under the chart; ``faults`` shades when one was active.
         """
         frame = source if isinstance(source, pd.DataFrame) else self._asked(source, cluster, last)
         panel = Panel(frame, title, unit)
@@ -140,7 +140,7 @@ class Lab(Session):
         return Sampling(look, every)
 
     def capacity(self, loads: Mapping[str, LoadResult], *, cluster: str = GPUS, title: str = "", reading: str = "") -> Chart:
-        """What the model servers gave against what was asked of them in each of these loads, and where the queue began.
+        """What the model servers delivered against what each of these loads asked for, and where the queue began.
 
         Raises:
             UsageError: nothing of a load was answered.
@@ -170,7 +170,7 @@ class Lab(Session):
         """Send ``rps`` requests a second for ``seconds`` from a Job, whether or not answers come.
 
         ``target`` is ``"chat"``, ``"model"`` (through the link), ``"model-server"`` (with ``cluster="gpu"``) or a URL;
-        ``options`` are those of ``LoadPlan``. With ``inside="NAMESPACE/DEPLOYMENT"`` a pod that runs already sends them (it has
+        ``options`` are those of ``LoadPlan``. With ``inside="NAMESPACE/DEPLOYMENT"`` a running pod sends them (it has
         the lab's image): they begin sooner, and have that pod's identity.
         With ``wait=False`` it returns the running load: ``with lab.load(…, wait=False) as load: …``, then ``load.result()``.
         """

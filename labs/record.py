@@ -133,6 +133,6 @@ def _node(row: dict[str, Any]) -> NodeSpec:
 
 def _other_layout(found: object) -> errors.OldLayout:
     return errors.OldLayout(
-        f"expected a lab whose files have layout {LAYOUT}; found layout {found} in {path().parent}: another version made it",
+        f"expected lab files with layout {LAYOUT}; found layout {found} in {path().parent}: another version made it",
         fix="lab down, then lab up",
     )

@@ -101,9 +101,7 @@ def extract(archive: Path, member: str, target: Path) -> None:
         except KeyError:
             source = None
         if source is None:
-            raise errors.DownloadError(
-                f"expected {member} in {archive.name}; it is not there", fix="check clusters/downloads.toml"
-            )
+            raise errors.DownloadError(f"expected {member} in {archive.name}; it is missing", fix="check clusters/downloads.toml")
         draft = target.with_name(f".{target.name}.draft")
         with draft.open("wb") as file:
             shutil.copyfileobj(source, file)

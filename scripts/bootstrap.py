@@ -37,7 +37,7 @@ HEARTBEAT = 5.0
 """Seconds without a line of output after which we say that we are still at it."""
 FIXES = (
     ("ensurepip", "sudo apt install python3-venv (Debian and Ubuntu keep it in a package of its own)"),
-    ("No space left on device", "free some room, then the same command again"),
+    ("No space left on device", "free some space, then the same command again"),
     ("do not match the hashes", "use another index or mirror (pip config list names yours): its files are not those published"),
     ("Permission denied", "look at who owns .venv (sudo leaves files of root's): remove it, then the same command again"),
 )
@@ -129,7 +129,7 @@ def require_room() -> None:
     free = shutil.disk_usage(ROOT).free
     if free < NEED_BYTES:
         say(f"expected {NEED_BYTES / 1e9:.1f} GB of free disk for .venv in {ROOT}; found {free / 1e9:.1f} GB")
-        say("try: free some room, then the same command again")
+        say("try: free some space, then the same command again")
         sys.exit(1)
 
 
@@ -149,7 +149,7 @@ def works() -> bool:
 
 def make_environment() -> None:
     if VENV.is_symlink():
-        # Somebody's own environment is behind the link: take the link away, never clear what it points to.
+        # Another environment is behind the link: take the link away, never clear what it points to.
         VENV.unlink()
     if not works():
         run("making .venv", [sys.executable, "-I", "-m", "venv", "--clear", str(VENV)], isolated.environment(os.environ))

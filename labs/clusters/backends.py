@@ -53,15 +53,15 @@ def _choose_name(wanted: str) -> tuple[str, str]:
 
 
 def automatic() -> tuple[str, str]:
-    """kind where a Docker engine answers, else k3d, else the embedded one; and why."""
+    """kind if Docker is running, else k3d, else the embedded one; and why."""
     try:
         engine.engine()
     except errors.EngineUnusable as error:
         return "embedded", error.message
     for tool in ("kind", "k3d"):
         if programs.find(tool):
-            return tool, f"a Docker engine answers, and there is {tool}"
-    return "embedded", "a Docker engine answers, but there is neither kind nor k3d: lab tools kind"
+            return tool, f"Docker is running and {tool} is installed"
+    return "embedded", "Docker is running, but neither kind nor k3d is installed: lab tools kind"
 
 
 def current() -> Backend:

@@ -89,7 +89,7 @@ class Cluster:
         return self.kubectl("apply", "-k" if (target / "kustomization.yaml").exists() else "-f", str(target))
 
     def workers(self) -> list[str]:
-        """Names of the nodes that are no control plane, sorted."""
+        """Names of the nodes that are not control planes, sorted."""
         others = f"--selector=!{CONTROL_PLANE}"
         return sorted(self.kubectl("get", "nodes", others, "--output=jsonpath={.items[*].metadata.name}").split())
 
@@ -202,7 +202,7 @@ class Backend(Protocol):
         ...
 
     def prepare(self, progress: Progress) -> None:
-        """Have on this machine what ``up`` needs and may take minutes (programs, images); changes no cluster."""
+        """Fetch what ``up`` needs and may take minutes (programs, images); changes no cluster."""
         ...
 
     def steps(self, timeout: float, clusters: Sequence[str] = ()) -> list[Step]:
@@ -210,7 +210,7 @@ class Backend(Protocol):
         ...
 
     def up(self, progress: Progress, *, clusters: Sequence[str] = (), keep: bool = False, timeout: float = 120) -> None:
-        """Bring the lab up, with ``clusters`` beside those that it has; harmless if they are up.
+        """Bring the lab up, with ``clusters`` in addition to those it has; harmless if they are up.
 
         With ``keep``, a failed step's leftovers stay. A failure never takes down what ran before.
         """
@@ -221,7 +221,7 @@ class Backend(Protocol):
         ...
 
     def down(self, clusters: Sequence[str] = ()) -> None:
-        """Remove the lab with all it left; with ``clusters`` only those, from a lab that runs.
+        """Remove the lab and everything it left behind; with ``clusters``, only those from a running lab.
 
         Raises:
             NotFound, UsageError, NotRunning: a cluster is not there or is needed (see ``membership``); nothing was changed.

@@ -20,8 +20,8 @@ from labs.paths import Paths
 
 @click.command()
 @click.option("--backend", type=click.Choice(["auto", *backends.BACKENDS]), default="auto", show_default=True)
-@click.option("--cluster", "clusters", metavar="NAME", multiple=True, help="Include this cluster, which is made on demand.")
-@click.option("--keep", is_flag=True, help="If a step fails, keep what it made, for inspection.")
+@click.option("--cluster", "clusters", metavar="NAME", multiple=True, help="Also create this on-demand cluster.")
+@click.option("--keep", is_flag=True, help="If a step fails, keep what it created so that you can inspect it.")
 @click.option("--timeout", default=120.0, show_default=True, help="Longest time to wait for each step, in seconds.")
 @click.pass_context
 def up(ctx: click.Context, /, backend: str, clusters: Sequence[str], keep: bool, timeout: float, **options: Any) -> None:
@@ -45,7 +45,7 @@ def _bring_up(chosen: Backend, *, clusters: Sequence[str] = (), keep: bool = Fal
 
 
 @click.command()
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds each wait may take.")
+@click.option("--timeout", default=120.0, show_default=True, help="Longest time to wait for each step, in seconds.")
 def reset(timeout: float) -> None:
     """Start over: remove the lab and create it again, as notebook 01 leaves it."""
     backend = backends.to_remove()
@@ -66,10 +66,10 @@ def status(as_json: bool) -> None:
 
 @click.command()
 @click.argument("what", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Print new lines as they come; Ctrl-C ends it.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @click.option("--lines", default=50, show_default=True)
 def logs(what: str | None, follow: bool, lines: int) -> None:
-    """Show the end of a log. Without WHAT, list the logs there are."""
+    """Show the end of a log. Without WHAT, list all logs."""
     known = sorted(path.stem for path in Paths.current().logs.glob("*.log"))
     if what is None:
         click.echo("\n".join(known) or "no logs: no lab is up in this checkout")

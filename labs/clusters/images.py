@@ -88,9 +88,9 @@ def build(base: str | None = None, push: str | None = None) -> str:
 def _build_fix(said: str, push: str | None) -> str:
     if push and ("buildx" in said or "docker driver" in said):
         # Debian's docker.io has no buildx at all; Docker's own has it, but the builder it begins with makes one platform only.
-        return "install Docker's buildx; if it is there: docker buildx create --use, then the same command again"
+        return "install Docker's buildx; if it is installed: docker buildx create --use, then the same command again"
     if push:
-        return f"docker login {push.partition('/')[0]}, or a base image that is reachable (--base-image), then the same command"
+        return f"docker login {push.partition('/')[0]}, or a base image that you can reach (--base-image), then the same command"
     return "lab image build --base-image REGISTRY/python:3.13-slim, or on a good network: lab preload save lab.tar.zst"
 
 
@@ -101,7 +101,7 @@ def ensure_lab_image() -> None:
 
 
 def ensure_engine_images(tool: str, progress: Progress) -> None:
-    """Pull what ``engine_images`` names and the engine has not, neither as pinned nor, from a bundle, by its tag alone.
+    """Pull what ``engine_images`` names and the engine lacks, both as pinned and (from a bundle) by its tag alone.
 
     The tool would pull it as well, but without a word on how long that takes, and inside the time that creating a cluster has.
 
@@ -114,7 +114,7 @@ def ensure_engine_images(tool: str, progress: Progress) -> None:
             try:
                 pull(name, engine.engine())
             except errors.CommandFailed as error:
-                raise not_had(error.output) from error
+                raise image_pull_error(error.output) from error
 
 
 def preloaded_node_image(tool: str) -> list[str]:
@@ -131,10 +131,10 @@ def pull(name: str, found: Engine) -> None:
     docker("image", "pull", "--quiet", "--platform", found.platform, name, timeout=PULL_TIMEOUT)
 
 
-def not_had(said: str) -> errors.StepFailed:
+def image_pull_error(said: str) -> errors.StepFailed:
     """The error for an image that a registry did not give; ``said`` by the tool that asked for it."""
     fix = "a network that reaches the registry (behind a proxy: set HTTPS_PROXY for Docker), or lab preload load lab.tar.zst"
-    return errors.StepFailed("Clusters", f"an image could not be had: {said.strip()[-600:]}", fix=fix)
+    return errors.StepFailed("Clusters", f"an image is not available: {said.strip()[-600:]}", fix=fix)
 
 
 def present(names: Sequence[str]) -> list[str]:

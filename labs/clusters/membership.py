@@ -24,7 +24,7 @@ def planned(backend: str, clusters: Collection[str] = ()) -> Record:
 
 
 def require_removable(names: Collection[str], clusters: Mapping[str, Cluster]) -> None:
-    """Go on if the clusters ``names`` may leave the lab, which has ``clusters``; changes nothing.
+    """Return if the clusters ``names`` may leave the lab, which has ``clusters``; changes nothing.
 
     Raises:
         NotFound: the lab has no such cluster.

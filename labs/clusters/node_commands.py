@@ -17,7 +17,7 @@ from labs.clusters.nodes import NodeRequest, require_supported
 from labs.steps import Action, Progress, run_steps
 from labs.topology import GpuSpec
 
-cluster_option = click.option("--cluster", metavar="NAME", required=True, help="The cluster of the node.")
+cluster_option = click.option("--cluster", metavar="NAME", required=True, help="The node's cluster.")
 
 
 @click.group()
@@ -32,23 +32,27 @@ def list_(as_json: bool) -> None:
     backend = backends.current()
     rows = [(cluster, found.name, found.control_plane) for cluster in backend.clusters() for found in backend.nodes.list(cluster)]
     if as_json:
-        click.echo(json.dumps([{"cluster": cluster, "name": name, "control_plane": plane} for cluster, name, plane in rows]))
+        click.echo(
+            json.dumps(
+                [{"cluster": cluster, "name": name, "control_plane": control_plane} for cluster, name, control_plane in rows]
+            )
+        )
         return
     table = Table("cluster", "node", "role", box=None)
-    for cluster, name, plane in rows:
-        table.add_row(cluster, name, "control plane" if plane else "worker")
+    for cluster, name, control_plane in rows:
+        table.add_row(cluster, name, "control plane" if control_plane else "worker")
     Console().print(table)
 
 
 @node.command()
 @click.argument("name", required=False)
 @cluster_option
-@click.option("--gpus", type=click.IntRange(1, 16), help="Simulated GPUs of the node.")
-@click.option("--product", default="NVIDIA-A100-SXM4-80GB", show_default=True, help="What the GPUs are.")
-@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label of the node; repeat it for each.")
+@click.option("--gpus", type=click.IntRange(1, 16), help="How many GPUs to simulate on the node.")
+@click.option("--product", default="NVIDIA-A100-SXM4-80GB", show_default=True, help="Which GPU model to simulate.")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label for the node; repeat for each.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds until the node must be ready.")
 def add(name: str | None, cluster: str, gpus: int | None, product: str, labels: Sequence[str], timeout: float) -> None:
-    """Add a worker to a cluster; without NAME it is called as the next one."""
+    """Add a worker to a cluster; without NAME it gets the next free name."""
     backend = backend_of(cluster)
     require_supported(backend.nodes, "add", cluster)
     request = NodeRequest(name, GpuSpec(product, gpus) if gpus else None, dict(_label(text) for text in labels))

@@ -33,7 +33,7 @@ class Node:
 
 @dataclass(frozen=True)
 class NodeRequest:
-    """A worker to be added. Without ``name`` it is called as the next worker of its cluster; ``gpu`` are simulated GPUs."""
+    """A worker to be added. Without ``name`` it gets the next free name in its cluster; ``gpu`` are simulated GPUs."""
 
     name: str | None = None
     gpu: GpuSpec | None = None
@@ -71,7 +71,7 @@ class Nodes(Protocol):
         """Add a worker and return its name once it takes pods; ``timeout`` in seconds.
 
         Raises:
-            UsageError: the name is taken or is none.
+            UsageError: the name is taken or invalid.
             TimedOut: it was not Ready in time; it is gone again.
         """
         ...

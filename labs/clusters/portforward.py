@@ -109,11 +109,11 @@ def _wait_until_it_listens(port: int, what: str, record: Path, timeout: float) -
         except OSError as error:
             refused = error
     log = f"lab logs forward-{record.stem}"
-    raise errors.TimedOut(f"no pod took a connection to {what} within {timeout:.0f} s", fix=log) from refused
+    raise errors.TimedOut(f"no pod accepted a connection to {what} within {timeout:.0f} s", fix=log) from refused
 
 
 def keep(context: str, namespace: str, service: str, ports: str) -> None:
-    """Run kubectl again and again, until SIGTERM or the lab's kubeconfig is gone."""
+    """Keep restarting kubectl until SIGTERM, or until the lab's kubeconfig is gone."""
     command = [str(Paths.current().bin / "kubectl"), f"--kubeconfig={Paths.current().kubeconfig}", f"--context={context}"]
     command += ["--namespace", namespace, "port-forward", "--address=127.0.0.1", service, ports]
 

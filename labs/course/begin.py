@@ -1,7 +1,7 @@
 """``lab.begin("04")``: what a notebook does before its first step.
 
-It puts away what an earlier run that was cut short has left, and then looks whether what the notebook builds on is there. So a
-notebook may be repeated, or taken up after its kernel was restarted, and a step that cannot work says so before it waits.
+It removes what an interrupted run left behind, and then checks whether everything that the notebook builds on exists. So a
+notebook can be repeated, or continued after a kernel restart, and a step that cannot work says so before it waits.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from labs.errors import NotRunning
 from labs.lab import Lab
 
 FIRST_WITH_GPUS = "03"
-"""From this notebook on GPUs must be offered."""
+"""From this notebook on, nodes must offer GPUs."""
 TEARDOWN = "99"
-"""Builds on nothing: a lab may be taken apart at any time."""
+"""Builds on nothing: a lab can be taken down at any time."""
 MODEL_SERVERS = 2
-"""GPUs that the Deployment ``model-server`` takes: one a replica."""
+"""GPUs that the Deployment ``model-server`` takes: one per replica."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ NEEDS = (
 
 
 def begin(lab: Lab, number: str) -> None:
-    """Put away what a run that was cut short has left (a line for each thing), and look for what notebook ``number`` needs.
+    """Remove what an interrupted run left behind (a line for each thing), and check what notebook ``number`` needs.
 
     Raises:
         NotFound: there is no such notebook.
@@ -62,17 +62,17 @@ def begin(lab: Lab, number: str) -> None:
     """
     notebook = find(number).number
     for line in leftovers.put_away(lab, notebook):
-        print(f"put away what was left of an earlier run: {line}")
+        print(f"removed what an earlier run left behind: {line}")
     if notebook == TEARDOWN:
         return
     if missing := list(missing_needs(lab, notebook)):
-        raise NotRunning(f"notebook {notebook} builds on what is not there: {'; '.join(missing)}", fix=f"lab goto {notebook}")
+        raise NotRunning(f"notebook {notebook} needs something that is missing: {'; '.join(missing)}", fix=f"lab goto {notebook}")
     if notebook == FIRST_WITH_GPUS and not _is_served(lab):
         gpu_room.require(lab.gpu, MODEL_SERVERS, "the model server")
 
 
 def missing_needs(lab: Lab, notebook: str) -> Iterator[str]:
-    """What notebook ``notebook`` builds on and is not there."""
+    """What notebook ``notebook`` builds on and is missing."""
     if notebook >= FIRST_WITH_GPUS and not gpu_room.offered(lab.gpu):
         yield "nodes that offer GPUs (notebook 02)"
     yield from (str(need) for need in NEEDS if need.made_by < notebook and not need.is_met(lab))

@@ -38,7 +38,7 @@ def start(port: int, no_browser: bool) -> None:
 
 
 def _resume() -> None:
-    """Start the clusters again if there are any; the notebooks open all the same, since they say what to do."""
+    """Start the clusters again if there are any; the notebooks open in any case, because they say what to do."""
     from labs.clusters import backends
     from labs.clusters.console import ConsoleProgress
 
@@ -47,14 +47,14 @@ def _resume() -> None:
     try:
         backends.current().up(ConsoleProgress())
     except errors.LabError as error:
-        click.echo(f"lab: the clusters do not run: {error}", err=True)
+        click.echo(f"lab: the clusters are not running: {error}", err=True)
 
 
 @click.command()
 def stop() -> None:
     """Stop JupyterLab and the clusters, and keep their state; 'lab start' resumes them.
 
-    A JupyterLab that this command is typed into goes on.
+    It does not stop a JupyterLab that you run it in.
     """
     from labs.clusters import backends
     from labs.course import servers

@@ -1,4 +1,4 @@
-"""Execute a notebook headless, as a person would: every cell in order, stopping at the first error."""
+"""Execute a notebook headless, as a user would: every cell in order, stopping at the first error."""
 
 from __future__ import annotations
 

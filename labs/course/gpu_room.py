@@ -12,7 +12,7 @@ from labs.errors import Taken
 
 RESOURCE = "nvidia.com/gpu"
 ENDED = ("Succeeded", "Failed")
-"""Phases of pods that hold nothing any more."""
+"""Phases of pods that no longer hold anything."""
 
 
 def offered(cluster: Cluster) -> dict[str, int]:
@@ -69,7 +69,7 @@ def release(cluster: Cluster, holder: str) -> str:
 
 
 def owner(pod: dict[str, Any]) -> str:
-    """Who made a pod, as ``NAMESPACE/KIND/NAME``: its Deployment, another controller, or nobody but itself."""
+    """Who created a pod, as ``NAMESPACE/KIND/NAME``: its Deployment, another controller, or the pod itself."""
     meta = pod["metadata"]
     reference = next((row for row in meta.get("ownerReferences", []) if row.get("controller")), None)
     if reference is None:

@@ -1,6 +1,6 @@
-"""What a notebook that was cut short leaves in the clusters, and how it is put away.
+"""What an interrupted notebook leaves in the clusters, and how it is removed.
 
-Only what the course itself makes is touched, and nothing while a failure is in force: that heals by itself, with a record of how.
+Only what the course itself creates is removed, and nothing while a failure is active: the failure's own heal takes care of that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from labs.clusters.base import Cluster
 from labs.lab import Lab
 
 EXPERIMENT = "boring-ops-lab/experiment"
-"""Label of what a notebook makes for one experiment and takes away after it; the value is the notebook's number."""
+"""Label of what a notebook creates for one experiment and removes afterwards; the value is the notebook's number."""
 EXPERIMENT_KINDS = ("Deployment", "Pod")
 SHARING = "nvidia.com/device-plugin.config"
 """Label of a node whose GPUs the plugin divides; the modes are those of notebook 02."""
@@ -23,7 +23,7 @@ COUNT = "nvidia.com/gpu.count"
 ROUTE = "gateway.networking.k8s.io/v1/HTTPRoute"
 ANSWERS = "resilience"
 TRIED_OUT = ("retry.linkerd.io/http", "retry.linkerd.io/limit", "timeout.linkerd.io/request", "timeout.linkerd.io/idle")
-"""Annotations of the Service ``answers`` that notebook 09 sets for a moment."""
+"""Annotations of the Service ``answers`` that notebook 09 sets temporarily."""
 GONE_TIMEOUT = 60.0
 """Seconds for pods to end, or for a node to offer its GPUs again."""
 REPLICAS = 2
@@ -31,7 +31,7 @@ REPLICAS = 2
 
 
 def put_away(lab: Lab, notebook: str) -> Iterator[str]:
-    """Put away what is left of experiments; a line for each thing, after it is done. ``notebook`` is the one that begins."""
+    """Remove what is left of experiments; a line for each thing once it is gone. ``notebook`` is the one that begins."""
     if lab.active_faults():
         return
     yield from experiments(lab.gpu)
@@ -95,7 +95,7 @@ def scaled_down(cluster: Cluster, namespace: str, name: str, replicas: int) -> I
 
 
 def tried_out(cluster: Cluster) -> Iterator[str]:
-    """The route and the annotations that notebook 09 gives its Service for a while."""
+    """The route and the annotations that notebook 09 gives its Service temporarily."""
     service = kube.get(cluster.api, "Service", "answers", ANSWERS)
     if service is None:
         return

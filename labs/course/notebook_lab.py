@@ -26,7 +26,7 @@ class NotebookLab(Lab):
     """``Lab`` with checks, the control room, the game day and the incident."""
 
     def begin(self, number: str) -> None:
-        """Remove what an interrupted run of a notebook left, and check that what notebook ``number`` builds on is there.
+        """Remove what an interrupted run left behind, and check that everything notebook ``number`` builds on exists.
 
         Raises:
             NotRunning, Taken: something is missing or in the way; the message says what, and what to type.
@@ -70,7 +70,7 @@ class NotebookLab(Lab):
         return leaderboard.read(files)
 
     def recover(self) -> list[str]:
-        """Undo what an interrupted kernel left, put this mesh's ``linkerd`` into ``.lab/bin``, and say what was done.
+        """Undo what an interrupted kernel left behind, put this mesh's ``linkerd`` into ``.lab/bin``, and say what was done.
 
         Faults whose notebook is gone are healed, loads whose notebook is gone are stopped.
         """

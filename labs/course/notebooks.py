@@ -40,7 +40,7 @@ class Notebook:
 
     @property
     def minutes(self) -> int | None:
-        """How long a person takes, as the first cell says; None if it does not."""
+        """How long a learner takes, according to the first cell; None if it does not say."""
         found = _MINUTES.search(str(self.content.cells[0].source))
         return int(found[1]) if found else None
 

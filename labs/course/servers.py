@@ -43,7 +43,7 @@ def stop_all() -> list[str]:
 
 def _stop(server: Mapping[str, Any]) -> str:
     if contains_us(server):
-        return f"JupyterLab at {server['url']} goes on, since this command runs in it: File, Shut Down ends it"
+        return f"JupyterLab at {server['url']} keeps running, because this command runs inside it (to end it: File, Shut Down)"
     process = psutil.Process(server["pid"])
     process.terminate()
     try:

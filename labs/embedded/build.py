@@ -66,7 +66,7 @@ def _get(recipe: Recipe, progress: Progress, source: Source) -> None:
         except errors.DownloadError as error:
             if source == "release":
                 raise
-            progress.note(f"compiling, since {error.message}")
+            progress.note(f"compiling, because {error.message}")
     require_disk(recipe)
     _compile(recipe, progress)
 
@@ -93,8 +93,8 @@ def require_disk(recipe: Recipe) -> None:
     if free < recipe.need_bytes:
         raise errors.DiskFull(
             f"expected {recipe.need_bytes / GIGABYTE:.0f} GB of free disk in {folder} to compile {recipe.title}"
-            f" (most of it is given back afterwards); found {free / GIGABYTE:.1f} GB",
-            fix="free some room, or set XDG_CACHE_HOME to a folder on a larger disk, then: lab build",
+            f" (most of it is freed afterwards); found {free / GIGABYTE:.1f} GB",
+            fix="free some space, or set XDG_CACHE_HOME to a folder on a larger disk, then: lab build",
         )
 
 

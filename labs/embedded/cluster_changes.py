@@ -89,7 +89,7 @@ def free_index(spec: ClusterSpec) -> int:
     taken = {node.index for node in spec.nodes}
     free = next((index for index in range(LAST_NODE + 1) if index not in taken), None)
     if free is None:
-        raise errors.UsageError(f"cluster {spec.name} has {len(taken)} nodes, as many as it can have", fix="lab node remove")
+        raise errors.UsageError(f"cluster {spec.name} has {len(taken)} nodes, the most it can have", fix="lab node remove")
     return free
 
 

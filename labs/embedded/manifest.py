@@ -39,7 +39,7 @@ def damage(folder: Path, names: Iterable[str]) -> str | None:
         if name not in rows or not path.is_file():
             return f"{name} is missing"
         if path.stat().st_size != rows[name]["bytes"] or digest(path) != rows[name]["sha256"]:
-            return f"{name} is not what was put there (its checksum differs)"
+            return f"{name} has changed since it was stored (its checksum differs)"
     return None
 
 

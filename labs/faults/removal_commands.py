@@ -32,7 +32,7 @@ def down(clusters: Sequence[str]) -> None:
 @click.argument("name")
 @cluster_option
 def remove(name: str, cluster: str) -> None:
-    """Drain a worker that 'lab node add' made, and remove it."""
+    """Drain a worker that 'lab node add' created, and remove it."""
     backend = backend_of(cluster)
     require_supported(backend.nodes, "remove", cluster)
     require_no_fault(cluster, name)

@@ -145,7 +145,7 @@ def addresses() -> Finding:
     """The lab's fixed addresses are free, or in use by this checkout's lab."""
     name = "the lab's ports"
     if Paths.current().kubeconfig.exists():
-        return Finding(name, True, "in use by this checkout's lab, which is up")
+        return Finding(name, True, "in use by this checkout's lab, which is running")
     try:
         ports.require_free(plan.listeners())
     except errors.AddressTaken as error:
@@ -158,7 +158,7 @@ def open_files() -> Finding:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = hard if hard != resource.RLIM_INFINITY else 1_000_000
-    fix = "a shell without a lower limit (ulimit -Hn shows it), or raise it in /etc/security/limits.conf"
+    fix = "use a shell without a lower limit (ulimit -Hn shows it), or raise it in /etc/security/limits.conf"
     return Finding(f"{OPEN_FILES_NEEDED} open files", limit >= OPEN_FILES_NEEDED, f"{soft} ({limit} at most)", fix)
 
 
@@ -221,5 +221,5 @@ def headroom_chart() -> Chart:
         "disk: needed": disk_needed(),
         "disk: free": free_disk(),
     }
-    reading = "Each bar of what is free should be longer than the bar of what is needed above it."
+    reading = "Each bar for what is free should be longer than the bar above it, for what is needed."
     return bars(pd.Series(values), title="Needed and free on this machine", unit="GiB", reading=reading)

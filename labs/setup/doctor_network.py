@@ -38,8 +38,8 @@ def loopback_is_direct() -> Finding:
         strays = [program for program, ask in CLIENTS.items() if ask(url) != GREETING]
     proxies = ", ".join(f"{variable}={value}" for variable, value in named_proxies().items())
     if not strays:
-        return Finding(name, True, f"arrive ({proxies} is for others)" if proxies else "arrive, and no proxy is set")
-    found = f"those of {' and '.join(strays)} do not arrive at {url}; " + (proxies or "no proxy is set in the environment")
+        return Finding(name, True, f"arrive ({proxies} is only for other machines)" if proxies else "arrive, and no proxy is set")
+    found = f"requests from {' and '.join(strays)} do not arrive at {url}; " + (proxies or "no proxy is set in the environment")
     fix = f"export NO_PROXY={no_proxy.exempt(_variable('NO_PROXY'))}; or let your firewall or VPN leave 127.0.0.0/8 alone"
     return Finding(name, False, found, fix)
 
@@ -55,7 +55,7 @@ def _listener() -> Iterator[str]:
             self.wfile.write(GREETING.encode())
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the doctor's lines are the only ones to be read."""
+            """Nothing: only the doctor's lines should appear."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Greeter) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -87,7 +87,7 @@ CLIENTS: dict[str, Callable[[str], str]] = {"Python": _python, "kubectl": _kubec
 
 
 def nodes_proxy() -> Finding:
-    """Nodes in containers inherit the proxy settings: a proxy on localhost is not there inside a node."""
+    """Nodes in containers inherit the proxy settings: a proxy on localhost does not exist inside a node."""
     name = "proxy of the nodes"
     proxies = named_proxies()
     said = ", ".join(f"{variable}={value}" for variable, value in proxies.items()) or "none"
@@ -114,9 +114,9 @@ def tunnels() -> Finding:
         taken = [network for network in wanted if route.prefixlen and route.overlaps(network)]
         if taken:
             fix = "switch the VPN off, or have it leave these ranges to this machine (split tunnel)"
-            return Finding("VPN", False, f"{interface} takes {route}, which overlaps {taken[0]}", fix)
+            return Finding("VPN", False, f"{interface} routes {route}, which overlaps {taken[0]}", fix)
     names = sorted({interface for interface, _ in tunnel_routes()})
-    return Finding("VPN", True, f"{', '.join(names)} takes none of the lab's addresses" if names else "none")
+    return Finding("VPN", True, f"{', '.join(names)} routes none of the lab's addresses" if names else "none")
 
 
 def tunnel_routes() -> Iterable[tuple[str, ipaddress.IPv4Network]]:

@@ -86,7 +86,7 @@ def measure(load: LoadResult, server: Prometheus) -> Capacity:
     """
     records = load.records
     if not records["ok"].any():
-        raise UsageError("expected a load that was answered; found none that was", fix='lab.load("model", rps=6, seconds=20)')
+        raise UsageError("expected a load with answered requests; none was answered", fix='lab.load("model", rps=6, seconds=20)')
     first, final = records.index[0] + HALF, records.index[-1] - HALF
     last = math.ceil(time.time() - first.timestamp()) + 2 * WINDOW  # whole seconds: the same rows whenever one asks
     # An answer that nobody was in the way of came half of its time after it was asked for, on average over its tokens.
@@ -121,5 +121,11 @@ def draw(found: Mapping[str, Capacity], *, title: str = "", reading: str = "") -
     }
     table = pd.DataFrame.from_dict({name: capacity.row() for name, capacity in found.items()}, orient="index")
     return curves(
-        lines, x="tokens/s asked", y="tokens/s given", title=title or "Asked and given", reading=reading, marks=marks, table=table
+        lines,
+        x="tokens/s asked",
+        y="tokens/s given",
+        title=title or "Demand and supply",
+        reading=reading,
+        marks=marks,
+        table=table,
     )

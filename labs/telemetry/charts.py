@@ -169,7 +169,7 @@ def curves(
             bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1},
         )
     _dress(axis, x, y)
-    axis.annotate("all that is asked", xy=(top, top), xytext=(-6, 0), textcoords="offset points", fontsize=SMALL, ha="right")
+    axis.annotate("all that is asked for", xy=(top, top), xytext=(-6, 0), textcoords="offset points", fontsize=SMALL, ha="right")
     if lines:
         _direct_labels(axis, frame, points=False)
     figure.suptitle(title, fontsize=FONT + 2, x=0.01, ha="left", weight="bold")

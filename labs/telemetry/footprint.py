@@ -12,7 +12,7 @@ import psutil
 from labs.telemetry.charts import Chart, bars
 
 MIB = 2**20
-NONE = "No process of the lab runs."
+NONE = "No lab process is running."
 
 
 def by_component(children: Iterable[Mapping[str, Any]]) -> pd.Series:
@@ -44,9 +44,9 @@ def _pss(process: psutil.Process) -> int:
 
 
 def chart(children: Iterable[Mapping[str, Any]]) -> Chart:
-    """The memory of each process as bars; what runs elsewhere than in processes of this machine has none."""
+    """The memory of each process as bars; what does not run as a process of this machine has none."""
     rows = list(children)
     sizes = by_component(rows)
-    nothing = "The nodes are no processes of this machine: docker stats shows those of kind and k3d." if rows else NONE
+    nothing = "The nodes are not processes of this machine; for kind and k3d, see docker stats." if rows else NONE
     reading = f"All together: {sizes.sum() / 1024:.1f} GiB." if len(sizes) else nothing
-    return bars(sizes, title="SavedState of the lab's processes, with the pods they run", unit="MiB", reading=reading)
+    return bars(sizes, title="Memory of the lab's processes, including the pods they run", unit="MiB", reading=reading)

@@ -76,12 +76,12 @@ class MeshCost:
         found = [above(self.rounds[DIRECT], self.rounds[way], percent / 100) for way in ways]
         return pd.DataFrame(found, index=pd.Index(ways, name="way"), columns=["value", "low", "high"])
 
-    def plot(self, *, title: str = "What each way adds to the median", reading: str = "") -> Chart:
+    def plot(self, *, title: str = "What each path adds to the median", reading: str = "") -> Chart:
         """The ways' medians above the direct one's; without a ``reading`` it says the numbers."""
         found = self.added()
         said = ", ".join(f"{way} {row['value']:.1f} ms" for way, row in found.iterrows())
         return intervals(
-            found, title=title, unit="ms above the direct way", reading=reading or f"Half of the calls wait longer: {said}."
+            found, title=title, unit="ms above the direct path", reading=reading or f"Half of the calls wait longer: {said}."
         )
 
 

@@ -29,7 +29,7 @@ TARGETS = {
     "down_seconds": 5.0,
     "load_send_error_p99_ms": 5.0,
     "gpu_percent_of_a_core": 2.0,
-    "gpu_scrape_8_cards_ms": 20.0,
+    "gpu_scrape_8_gpus_ms": 20.0,
     "fleet_scrape_seconds": 2.0,
     "fleet_rss_gigabytes": 1.5,
     "fleet_nodes_scrape_seconds": 2.0,

@@ -1,4 +1,4 @@
-"""Figures of a large fleet: 1,000 nodes with 8 cards each as objects of the gpu cluster, their metrics in one process.
+"""Figures of a large fleet: 1,000 nodes with 8 GPUs each as objects of the gpu cluster, their metrics in one process.
 
 Nothing runs on these nodes; what it costs is the simulator, the API server, etcd and the controllers that watch nodes.
 """
@@ -18,14 +18,14 @@ from labs import errors, kube
 from labs.embedded import control
 from labs.paths import Paths
 from scripts.benchmarks import gpus
-from scripts.benchmarks.gpus import ADDRESS, CARDS, FLEET_PORT, NODES
+from scripts.benchmarks.gpus import ADDRESS, FLEET_PORT, GPUS, NODES
 
 CLUSTER = "gpu"
 CONTROL_PLANE = ("etcd", *(f"{CLUSTER}/{name}" for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")))
 """As the supervisor calls them. The one etcd has the objects of both clusters."""
 STEADY = 30.0
 """Seconds of the look at the fleet once all is made: longer than a node may be silent."""
-PATIENCE = 300.0
+READY_TIMEOUT = 300.0
 POLL = 1.0
 NODE_PATH = "/api/v1/nodes?labelSelector=boring-ops-lab/virtual-node"
 LEASE_PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -35,12 +35,12 @@ def measure() -> dict[str, float]:
     """Make the fleet, look at it for a while, scrape it, take it away.
 
     Raises:
-        TimedOut: not all nodes were Ready, or free to be scheduled on, in ``PATIENCE``.
+        TimedOut: not all nodes were Ready, or free to be scheduled on, in ``READY_TIMEOUT``.
         LabError: a node did not stay Ready, or an object was left.
     """
     api, programs = kube.connect(CLUSTER), _control_plane()
     idle = _cores(programs, STEADY / 2)
-    words = (f"--nodes={NODES}", f"--gpus={CARDS}", f"--port={FLEET_PORT}")
+    words = (f"--nodes={NODES}", f"--gpus={GPUS}", f"--port={FLEET_PORT}")
     started = time.monotonic()
     with gpus.program("many", *words, f"--context={CLUSTER}", f"--kubeconfig={Paths.current().kubeconfig}") as process:
         found = {
@@ -91,7 +91,7 @@ def _seconds_until(count: Callable[[], int], process: subprocess.Popen[bytes], s
     while (found := count()) < NODES:
         if process.poll() is not None:
             raise errors.LabError(f"the simulator ended with exit code {process.returncode}", fix="scripts/bench fleet")
-        if time.monotonic() - started > PATIENCE:
+        if time.monotonic() - started > READY_TIMEOUT:
             raise errors.TimedOut(f"so far it is so of {found} of {NODES} nodes", fix="the machine is too slow, or busy")
         time.sleep(POLL)
     return time.monotonic() - started

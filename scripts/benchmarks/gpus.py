@@ -1,4 +1,4 @@
-"""Figures of the GPU simulator: one node's cards under work, and a fleet of thousands without processes."""
+"""Figures of the GPU simulator: one node's GPUs under work, and a fleet of thousands without processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import aiohttp
 from labs import config, errors
 from labs.wire.gpu_work import Work
 
-CARDS, SECONDS = 8, 20.0
+GPUS, SECONDS = 8, 20.0
 REPORT_EVERY = 0.1
 NODES = 1000
 SCRAPES = 5
@@ -33,7 +33,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def measure() -> dict[str, float]:
-    """The cost of a busy card in percent of one core; the scrape of 8 cards, and that of 8,000 with its memory."""
+    """The cost of a busy GPU in percent of one core; the scrape of 8 GPUs, and that of 8,000 with its memory."""
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_node(Path(folder))) | asyncio.run(_fleet())
 
@@ -51,21 +51,21 @@ def program(*words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 async def _node(folder: Path) -> dict[str, float]:
-    """One node with 8 cards, each told of work ten times a second."""
+    """One node with 8 GPUs, each told of work ten times a second."""
     socket = folder / "gpu.sock"
     paths = ("--device-plugins", str(folder), "--pod-resources", str(folder), "--state", str(folder), "--settings", str(folder))
-    with program("--socket", str(socket), "serve", "--node=bench", f"--count={CARDS}", *paths) as process:
+    with program("--socket", str(socket), "serve", "--node=bench", f"--count={GPUS}", *paths) as process:
         await _answers(f"http://{ADDRESS}:{PORT}/health")
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as http:
             async with http.get("http://gpu/v1/gpus") as response:
-                uuids = [card["uuid"] for card in await response.json()]
+                uuids = [gpu["uuid"] for gpu in await response.json()]
             before = _cpu_seconds(process.pid)
             await asyncio.gather(*(_work(http, uuid) for uuid in uuids))
             used = _cpu_seconds(process.pid) - before
         scrapes = await seconds_of_scrapes(f"http://{ADDRESS}:{PORT}/metrics")
     return {
-        "gpu_percent_of_a_core": 100 * used / SECONDS / CARDS,
-        "gpu_scrape_8_cards_ms": 1000 * statistics.median(scrapes),
+        "gpu_percent_of_a_core": 100 * used / SECONDS / GPUS,
+        "gpu_scrape_8_gpus_ms": 1000 * statistics.median(scrapes),
     }
 
 
@@ -81,8 +81,8 @@ async def _work(http: aiohttp.ClientSession, uuid: str) -> None:
 
 
 async def _fleet() -> dict[str, float]:
-    """1,000 nodes with 8 cards each in one process."""
-    with program("many", f"--nodes={NODES}", f"--gpus={CARDS}", f"--port={FLEET_PORT}") as process:
+    """1,000 nodes with 8 GPUs each in one process."""
+    with program("many", f"--nodes={NODES}", f"--gpus={GPUS}", f"--port={FLEET_PORT}") as process:
         url = f"http://{ADDRESS}:{FLEET_PORT}/metrics"
         await _answers(url)
         before = _cpu_seconds(process.pid)

@@ -29,7 +29,7 @@ PODS = 5
 """New pods that are timed, one after the other."""
 CHECKS = 3
 ROLL_CALLERS, ROLL_SECONDS, ROLLED_PODS = 2, 30, 3
-PATIENCE = 60.0
+READY_TIMEOUT = 60.0
 PRECISION = 0.02
 MIB = 2**20
 ECHO = ("Deployment", "echo", NAMESPACE)
@@ -92,7 +92,7 @@ def _proxies() -> Iterator[list[psutil.Process]]:
 
 def _in_asker(app: Cluster, *words: str, seconds: float) -> list[dict[str, Any]]:
     """What ``roundtrip`` prints in the meshed pod that asks."""
-    text = app.run_program(f"{NAMESPACE}/asker", "roundtrip", *words, f"--seconds={seconds}", timeout=seconds + PATIENCE)
+    text = app.run_program(f"{NAMESPACE}/asker", "roundtrip", *words, f"--seconds={seconds}", timeout=seconds + READY_TIMEOUT)
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -139,9 +139,9 @@ def _new_pod(app: Cluster, name: str) -> float:
     metadata = {"name": name, "labels": {"app": name}}
     kube.apply(app.api, [{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}], NAMESPACE)
     try:
-        kube.wait(app.api, "Pod", name, NAMESPACE, _scheduled, timeout=PATIENCE, pause=PRECISION)
+        kube.wait(app.api, "Pod", name, NAMESPACE, _scheduled, timeout=READY_TIMEOUT, pause=PRECISION)
         scheduled = time.monotonic()
-        kube.wait(app.api, "Pod", name, NAMESPACE, kube.ready, timeout=PATIENCE, pause=PRECISION)
+        kube.wait(app.api, "Pod", name, NAMESPACE, kube.ready, timeout=READY_TIMEOUT, pause=PRECISION)
         return time.monotonic() - scheduled
     finally:
         kube.delete(app.api, "Pod", name, NAMESPACE, grace=1)
@@ -155,19 +155,19 @@ def _scheduled(pod: kube.Object | None) -> str | None:
 def _linkerd_check() -> float:
     started = time.monotonic()
     command = [str(Paths.current().bin / "linkerd"), "--context", "app", "check"]
-    shell.run(command, env={"KUBECONFIG": str(Paths.current().kubeconfig)}, timeout=PATIENCE)
+    shell.run(command, env={"KUBECONFIG": str(Paths.current().kubeconfig)}, timeout=READY_TIMEOUT)
     return time.monotonic() - started
 
 
 def _rollout(app: Cluster) -> dict[str, float]:
     """Requests that failed while all pods behind a Service were replaced, twice, under callers that never pause."""
     app.kubectl("scale", "deploy/echo", "--namespace", NAMESPACE, f"--replicas={ROLLED_PODS}")
-    kube.wait(app.api, *ECHO, kube.rolled_out, timeout=PATIENCE)
+    kube.wait(app.api, *ECHO, kube.rolled_out, timeout=READY_TIMEOUT)
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(_in_asker, app, "ask", URL, f"--connections={ROLL_CALLERS}", seconds=ROLL_SECONDS)
         for _ in range(2):
             app.kubectl("rollout", "restart", "deploy/echo", "--namespace", NAMESPACE)
-            kube.wait(app.api, *ECHO, kube.rolled_out, timeout=PATIENCE)
+            kube.wait(app.api, *ECHO, kube.rolled_out, timeout=READY_TIMEOUT)
         (seen,) = asking.result()
     app.kubectl("scale", "deploy/echo", "--namespace", NAMESPACE, "--replicas=1")
     failed = sum(seen["failed"].values())

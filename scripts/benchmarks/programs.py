@@ -28,7 +28,7 @@ STARTED = 30.0
 
 
 def measure() -> dict[str, float]:
-    """Streamed tokens per second of a model server whose card is infinitely fast, and how late the load generator sends at 500
+    """Streamed tokens per second of a model server whose GPU is infinitely fast, and how late the load generator sends at 500
     requests a second (milliseconds, 99th percentile). Where ``vegeta`` is on the PATH its lateness stands beside ours."""
     with _model_server() as url:
         streamed = _load(url, f"--users={STREAMS}", "--stream", f"--answer-tokens={ANSWER_TOKENS}", "--timeout=60")

@@ -63,12 +63,12 @@ BEFORE_THE_MESH = [
     Row(
         f"{MODEL} scale deployment model-server --replicas=0",
         f"{MODEL} scale deployment model-server --replicas=2",
-        {"03.1": "model-server has 0 ready pods", "03.2": "0 model servers and 8 cards", "03.3": r"http://127\..*: "},
+        {"03.1": "model-server has 0 ready pods", "03.2": "0 model servers and 8 GPUs", "03.3": r"http://127\..*: "},
     ),
     Row(
         f"{MODEL} scale deployment model-server --replicas=1",
         f"{MODEL} scale deployment model-server --replicas=2",
-        {"03.1": "model-server has 1 ready pods", "03.2": "1 model servers and 8 cards"},
+        {"03.1": "model-server has 1 ready pods", "03.2": "1 model servers and 8 GPUs"},
     ),
     Row(
         "kubectl --context gpu -n monitoring delete deployment prometheus",
@@ -177,7 +177,7 @@ WITH_RESILIENCE = [
     Row(
         "kubectl --context gpu -n resilience label service answers mirror.linkerd.io/exported-",
         "kubectl --context gpu -n resilience label service answers mirror.linkerd.io/exported=true",
-        {"09.2": "not there: answers-gpu$"},
+        {"09.2": "missing: answers-gpu$"},
     ),
     Row(
         f"{ANSWERS} annotate service answers balancer.linkerd.io/failure-accrual-",
@@ -189,9 +189,9 @@ WITH_RESILIENCE = [
 LOADED = """python - <<'END'
 import labs
 lab = labs.open()
-for cards, rps in ((1, 14), (2, 20)):
-    lab.gpu.kubectl("-n", "ml", "scale", "deployment", "model-server", f"--replicas={cards}")
-    lab.wait_until('count(up{job="ready-endpoints"}) == ' + str(cards), cluster="gpu")
+for gpus, rps in ((1, 14), (2, 20)):
+    lab.gpu.kubectl("-n", "ml", "scale", "deployment", "model-server", f"--replicas={gpus}")
+    lab.wait_until('count(up{job="ready-endpoints"}) == ' + str(gpus), cluster="gpu")
     lab.load("model", rps=rps, seconds=10, arrivals="constant", answer_tokens="64")
 END"""
 WITH_CAPACITY = [
@@ -215,12 +215,12 @@ WITH_A_GAME = [
     Row(
         "lab fault inject link-latency latency=700",
         "lab fault heal --all",
-        {"11.1": "in force: link-latency", "12.2": "in force: link-latency"},
+        {"11.1": "still active: link-latency", "12.2": "in force: link-latency"},
     ),
     Row(
         "lab fault inject bad-rollout",
         "lab fault heal --all",
-        {"11.1": "in force: bad-rollout", "11.2": "model-server runs with model-server --max-model-len=64"},
+        {"11.1": "still active: bad-rollout", "11.2": "model-server runs with model-server --max-model-len=64"},
     ),
     Row(
         f"{MODEL} scale deployment model-server --replicas=1",
@@ -232,11 +232,11 @@ WITH_A_GAME = [
         "kubectl --context gpu -n linkerd-multicluster scale deployment linkerd-gateway --replicas=1",
         {"11.3": "the chat answered 50[234]"},
     ),
-    Row(f"mv {BOARD} {BOARD}.kept", f"mv {BOARD}.kept {BOARD}", {"12.1": "no game was played to its end"}),
+    Row(f"mv {BOARD} {BOARD}.kept", f"mv {BOARD}.kept {BOARD}", {"12.1": "no game was played to the end"}),
     Row(
         f'mv {BOARD} {BOARD}.kept; sed \'s/"points": [0-9]*/"points": 40/\' {BOARD}.kept > {BOARD}',
         f"mv {BOARD}.kept {BOARD}",
-        {"12.1": "the best, of .*, has 40 points"},
+        {"12.1": "the best, by .*, scored 40 points"},
     ),
 ]
 

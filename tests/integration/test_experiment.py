@@ -10,12 +10,12 @@ from labs.lab import Lab
 
 pytestmark = [pytest.mark.integration, pytest.mark.catalogue, pytest.mark.timeout(900)]
 HOT_AFTER = 6.0
-"""Seconds until an overheated card has lowered its clock (docs/gpu-model.md: time constants ten times faster than real ones)."""
+"""Seconds until an overheated GPU has lowered its clock (docs/gpu-model.md: time constants ten times faster than real ones)."""
 
 
 @pytest.fixture(scope="module")
 def hot(lab_at_08: Lab) -> tuple[Experiment, str]:
-    """One of the two cards that serve is overheated; with the name of the pod that uses it."""
+    """One of the two GPUs that serve is overheated; with the name of the pod that uses it."""
     lab = lab_at_08
     pod, node, gpu = lab.serving_gpus().iloc[0]
     fault = lab.fault("gpu-overheat", node=node, gpu=gpu)
@@ -32,13 +32,13 @@ def test_nothing_fails_and_users_wait_longer(hot: tuple[Experiment, str]) -> Non
     assert requests["fault"]["p95 ms"] > 1.4 * requests["steady"]["p95 ms"]
 
 
-def test_the_card_shows_it_and_kubernetes_does_not(hot: tuple[Experiment, str]) -> None:
+def test_the_gpu_shows_it_and_kubernetes_does_not(hot: tuple[Experiment, str]) -> None:
     found = moved(hot[0])
     assert found["hottest GPU in use, °C"] == "up" and found["slowest busy clock, MHz"] == "down"
     assert {found["ready model servers"], found["failures per second"], found["4xx per second"], found["GPUs reporting"]} == {"-"}
 
 
-def test_the_balancer_shifts_traffic_to_the_cool_card(hot: tuple[Experiment, str]) -> None:
+def test_the_balancer_shifts_traffic_to_the_cool_gpu(hot: tuple[Experiment, str]) -> None:
     experiment, pod = hot
     parts = experiment.phases.split(experiment.load.records)
     throttled = parts["fault"][parts["fault"].index[0] + pd.Timedelta(seconds=HOT_AFTER) :]

@@ -13,7 +13,7 @@ from labs.lab import Lab
 from tests.support import snapshot
 
 pytestmark = [pytest.mark.integration, pytest.mark.catalogue, pytest.mark.timeout(900)]
-PATIENCE = 90.0
+TIMEOUT = 90.0
 """Seconds until what does not come true counts as a failure; what it takes is a figure and no assertion (docs/figures.md)."""
 POLL = 0.3
 
@@ -25,7 +25,7 @@ def is_present(lab: Lab, sign: Symptom) -> bool:
 def seconds_until(true: Callable[[], bool]) -> float:
     started = time.monotonic()
     while not true():
-        assert time.monotonic() - started < PATIENCE, f"not so after {PATIENCE:g} s"
+        assert time.monotonic() - started < TIMEOUT, f"not so after {TIMEOUT:g} s"
         time.sleep(POLL)
     return time.monotonic() - started
 

@@ -1,4 +1,4 @@
-"""The faults against a running lab: what each plane shows, and that nothing is left."""
+"""The faults against a running lab: what each layer shows, and that nothing is left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labs.paths import Paths
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
-CARD = {"gpu": 1, "node": "gpu-worker"}
+GPU = {"gpu": 1, "node": "gpu-worker"}
 SERIES = '{hostname="gpu-worker",gpu="1"}'
 
 
@@ -32,22 +32,22 @@ def lab(lab_up: None) -> Iterator[Lab]:
     lab.heal()
 
 
-def test_an_overheated_card_is_hot_and_cools_down_when_healed(lab: Lab) -> None:
-    with lab.fault("gpu-overheat", **CARD):
+def test_an_overheated_gpu_is_hot_and_cools_down_when_healed(lab: Lab) -> None:
+    with lab.fault("gpu-overheat", **GPU):
         lab.wait_until(f"DCGM_FI_DEV_GPU_TEMP{SERIES} > 80", cluster="gpu", timeout=30)
     lab.wait_until(f"DCGM_FI_DEV_GPU_TEMP{SERIES} < 80", cluster="gpu", timeout=60)
     assert not lab.active_faults()
 
 
-def test_a_lost_card_is_told_and_no_longer_allocatable_until_healed(lab: Lab) -> None:
-    def offers(cards: int) -> kube.Condition:
+def test_a_lost_gpu_is_reported_and_no_longer_allocatable_until_healed(lab: Lab) -> None:
+    def offers(gpus: int) -> kube.Condition:
         def look(node: kube.Object | None) -> str | None:
             found = (node or {}).get("status", {}).get("allocatable", {}).get("nvidia.com/gpu")
-            return None if found == str(cards) else f"allocatable is {found}, not {cards}"
+            return None if found == str(gpus) else f"allocatable is {found}, not {gpus}"
 
         return look
 
-    with pytest.raises(RuntimeError, match="cell"), lab.fault("gpu-xid79", **CARD):
+    with pytest.raises(RuntimeError, match="cell"), lab.fault("gpu-xid79", **GPU):
         lab.wait_until(f"DCGM_FI_DEV_XID_ERRORS{SERIES} == 79", cluster="gpu", timeout=20)
         kube.wait(lab.gpu.api, "Node", "gpu-worker", None, offers(3), timeout=30)
         raise RuntimeError("the cell fails")

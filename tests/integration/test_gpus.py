@@ -71,7 +71,7 @@ class GpuCluster:
         return {node.name: self.get("node", node.name)["status"][field].get("nvidia.com/gpu", "0") for node in NODES}
 
     def free(self) -> int:
-        """Cards no pod holds."""
+        """GPUs that no pod holds."""
         pods = [pod for pod in self.get("pods", "-A")["items"] if pod["status"]["phase"] in ("Pending", "Running")]
         held = [
             int(container.get("resources", {}).get("limits", {}).get("nvidia.com/gpu", 0))

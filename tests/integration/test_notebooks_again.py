@@ -82,7 +82,7 @@ def test_what_a_cut_left_is_put_away_when_the_next_notebook_begins(lab: Notebook
     lab.gpu.apply("clusters/manifests/exercises/nine-gpus.yaml")
     lab.gpu.kubectl("wait", "deployment/greedy", "--for=jsonpath={.status.readyReplicas}=6", "--timeout=60s", timeout=70)
     lab.begin("03")
-    assert "put away what was left of an earlier run: deployment default/greedy (notebook 02)" in capsys.readouterr().out
+    assert "removed what an earlier run left behind: deployment default/greedy (notebook 02)" in capsys.readouterr().out
     assert lab.free_gpus(6)["free"].sum() == 6
 
 
@@ -111,7 +111,7 @@ def test_a_notebook_says_what_it_builds_on(lab: NotebookLab) -> None:
     lab.app.kubectl("-n", "shop", "delete", "deployment", "chat")
     try:
         error = plain(run(find("07")).error)
-        assert "notebook 07 builds on what is not there: deployment shop/chat in cluster app (notebook 05)" in error
+        assert "notebook 07 needs something that is missing: deployment shop/chat in cluster app (notebook 05)" in error
         assert "lab goto 07" in error
     finally:
         lab.app.apply("clusters/manifests/chat")

@@ -26,7 +26,7 @@ def lab(lab_up: None) -> Iterator[Lab]:
     yield lab
 
 
-def test_every_card_is_scraped_each_second(lab: Lab) -> None:
+def test_every_gpu_is_scraped_each_second(lab: Lab) -> None:
     lab.wait_until("count(DCGM_FI_DEV_GPU_UTIL) == 8", cluster="gpu", timeout=60)
     lab.wait_until('min(count_over_time(up{job="gpu-simulator"}[10s])) >= 8', cluster="gpu", timeout=60)
 

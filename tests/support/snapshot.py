@@ -26,7 +26,7 @@ NOTES = ("deployment.kubernetes.io/revision", "deployment.kubernetes.io/revision
 
 
 def objects(lab: Lab, kinds: str) -> dict[str, Any]:
-    """Every object by cluster, kind and name, without status; of nodes whether they are Ready and how many cards they offer."""
+    """Every object by cluster, kind and name, without status; of nodes whether they are Ready and how many GPUs they offer."""
     found: dict[str, Any] = {}
     for name, cluster in lab.clusters.items():
         for item in json.loads(cluster.kubectl("get", kinds, "-A", "-o", "json"))["items"]:

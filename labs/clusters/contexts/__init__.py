@@ -18,7 +18,7 @@ from labs.clusters.contexts.plan import Options, Plan
 from labs.steps import Action, Progress, Step, run_steps
 from labs.wire.replace_file import write_private
 
-FIXED = "the clusters of a lab on your own clusters are chosen when it is brought up"
+FIXED = "on your own clusters, the lab's clusters are fixed when it comes up"
 
 
 class Contexts:

@@ -1,4 +1,4 @@
-"""What a cluster is before the lab touches it: read only."""
+"""What a cluster is before the lab changes it: read only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labs import errors, kube
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 GPU = "nvidia.com/gpu"
 PRESENT = "nvidia.com/gpu.present"
-NVIDIA_CARD = "feature.node.kubernetes.io/pci-10de.present"
+NVIDIA_DEVICE = "feature.node.kubernetes.io/pci-10de.present"
 """Node Feature Discovery's label of a node with a PCI device of NVIDIA's."""
 ANSWER_WITHIN = 5.0
 """Seconds one try to reach an API server may take."""
@@ -69,7 +69,7 @@ def look(name: str, context: str, api: kube.ApiClient) -> Facts:
         )
     except errors.CommandFailed as error:
         raise errors.UsageError(
-            f"context {context} cannot be looked at: {error.output.strip()} (HTTP {error.returncode})",
+            f"context {context} cannot be inspected: {error.output.strip()} (HTTP {error.returncode})",
             fix=f"kubectl --context {context} auth can-i --list",
         ) from error
     except errors.LabError as error:

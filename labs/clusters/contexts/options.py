@@ -16,13 +16,13 @@ OPTIONS: Sequence[click.Option] = (
         ["--context"],
         metavar="CLUSTER=CONTEXT",
         multiple=True,
-        help="contexts: the kubeconfig context for one of the lab's clusters (app=…, gpu=…); repeat it for each.",
+        help="contexts: the kubeconfig context for one of the lab's clusters (app=…, gpu=…); repeat for each.",
     ),
     click.Option(["--image"], metavar="IMAGE", help="contexts: where nodes pull the lab's image."),
     click.Option(
         ["--model-server-url"], metavar="URL", help="contexts: an OpenAI API (vLLM) that the chat asks instead of the lab's."
     ),
-    click.Option(["--model-name"], metavar="NAME", help="contexts: the model that the chat asks it for."),
+    click.Option(["--model-name"], metavar="NAME", help="contexts: the model that the chat asks for."),
     click.Option(["--yes"], is_flag=True, help="contexts: do not ask before installing."),
 )
 EXAMPLE = "lab up --backend contexts --context app=CONTEXT --context gpu=CONTEXT"

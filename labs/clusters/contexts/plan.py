@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labs import config, errors, topology
 from labs.clusters.base import CONTROL_PLANE
-from labs.clusters.contexts.inspection import GPU, NVIDIA_CARD, PRESENT, Facts, Node
+from labs.clusters.contexts.inspection import GPU, NVIDIA_DEVICE, PRESENT, Facts, Node
 from labs.paths import Paths
 
 NAMESPACES = {"users": ("shop", "ml", "monitoring"), "gpus": ("ml", "gpu-system", "monitoring", "shop")}
@@ -133,17 +133,17 @@ def gpu_labels(labels: dict[str, str]) -> dict[str, str]:
 
 def labels_to_simulate(facts: Facts) -> dict[str, dict[str, str]]:
     """Node → labels it lacks: nodes that call themselves GPU nodes, else as many workers as the lab's own topology has."""
-    cards = [node for node in facts.nodes if NVIDIA_CARD in node.labels]
-    if cards:
+    unlisted = [node for node in facts.nodes if NVIDIA_DEVICE in node.labels]
+    if unlisted:
         raise errors.UsageError(
-            f"node {cards[0].name} of context {facts.context} has an NVIDIA card but offers no {GPU}: no device plugin runs",
+            f"node {unlisted[0].name} of context {facts.context} has an NVIDIA GPU but offers no {GPU}: no device plugin runs",
             fix="install NVIDIA's GPU operator there (docs/contexts.md), then the same command again",
         )
     specs = [node.gpu for node in topology.find(facts.name).nodes if node.gpu]
     chosen = _nodes_to_simulate(facts)[: len(specs)]
     if not chosen:
         raise errors.UsageError(
-            f"context {facts.context} has no {GPU}, and no node that could simulate one: none is Ready and free of taints",
+            f"context {facts.context} has no {GPU} and no node that can simulate GPUs: no node is Ready and free of taints",
             fix=f"kubectl --context {facts.context} get nodes",
         )
     wanted = {
@@ -162,8 +162,8 @@ def _nodes_to_simulate(facts: Facts) -> list[Node]:
 
 
 def describe(plan: Plan) -> str:
-    """The plan for a person who has to say yes."""
-    lines = ["The lab will make, and 'lab down' will remove:"]
+    """The plan, for the learner who has to agree to it."""
+    lines = ["The lab will create, and 'lab down' will remove:"]
     for cluster in plan.clusters:
         lines.append(f"  in context {cluster.context} ({cluster.server}), the cluster '{cluster.name}':")
         lines.append(f"    namespaces {', '.join(cluster.namespaces)}")

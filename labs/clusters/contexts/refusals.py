@@ -75,7 +75,7 @@ def require_rights(facts: Facts, api: kube.ApiClient, rights: Sequence[Right]) -
         first = missing[0]
         name = f"{first.resource}{f'.{first.group}' if first.group else ''}"
         raise errors.UsageError(
-            f"context {facts.context} lacks rights in the whole cluster: {', '.join(map(str, missing))}",
+            f"context {facts.context} lacks cluster-wide permissions: {', '.join(map(str, missing))}",
             fix=f"ask for the role cluster-admin; then: kubectl --context {facts.context} auth can-i {first.verb} {name}",
         )
 
@@ -106,7 +106,7 @@ def require_apart(found: Sequence[Facts]) -> None:
                 raise errors.UsageError(
                     f"expected address ranges that do not overlap: {of_one} of {one.context} have {left},"
                     f" {of_other} of {other.context} have {right}",
-                    fix="clusters made with other ranges (docs/contexts.md)",
+                    fix="clusters with other ranges (docs/contexts.md)",
                 )
 
 
@@ -118,8 +118,8 @@ def require_free(facts: Facts) -> None:
     """Raise UsageError if a namespace the lab would make is there already: what is in it is not ours to touch."""
     taken = sorted(facts.namespaces & {*namespaces(facts.name), *LATER_NAMESPACES, *LINKERD_NAMESPACES})
     if taken:
-        what = "Linkerd is installed there already" if taken[0] in LINKERD_NAMESPACES else "the lab makes namespaces of its own"
+        what = "Linkerd is installed there already" if taken[0] in LINKERD_NAMESPACES else "the lab creates its own namespaces"
         raise errors.UsageError(
             f"context {facts.context} has the namespace {', '.join(taken)} already: {what}, and 'lab down' removes them",
-            fix=f"another cluster, or look whose it is: kubectl --context {facts.context} get all --namespace {taken[0]}",
+            fix=f"another cluster; or see what is in it: kubectl --context {facts.context} get all --namespace {taken[0]}",
         )

@@ -1,4 +1,4 @@
-"""Which address each node container had: a link between the clusters names some, and Docker gives them anew at every start."""
+"""Which address each node container had: a link between the clusters names some, and Docker assigns new ones at every start."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class DockerBackend:
         run_steps(self.steps(timeout, clusters), progress, keep=keep)
         if addresses.record(node for rows in self.containers.own_nodes().values() for node in rows):
             progress.begin("Addresses of the nodes")
-            progress.end(0.0, "not those of before: if notebook 05 was done, do its step 2 again (link-gen)")
+            progress.end(0.0, "they have changed: if you have done notebook 05, repeat its step 2 (link-gen)")
 
     def steps(self, timeout: float, clusters: Sequence[str] = ()) -> list[Step]:
         before = record.read()
@@ -145,7 +145,7 @@ class DockerBackend:
         if foreign := self.containers.foreign(clusters):
             delete = " ".join([self.name, *(word.format(cluster=foreign[0]) for word in self.tool.delete)])
             raise errors.NameTaken(
-                f"a {self.name} cluster named {' and '.join(foreign)} exists that this lab did not make; it is not touched",
+                f"a {self.name} cluster named {' and '.join(foreign)} exists that this lab did not create; it stays untouched",
                 fix=f"if you no longer need it: {delete}; or: lab up --backend embedded",
             )
 
@@ -200,7 +200,7 @@ class DockerBackend:
         """Start what is stopped and wait until every node is Ready."""
         stopped = {name: [node for node in nodes if not node.runs] for name, nodes in self.containers.own_nodes().items()}
         if any(stopped.values()):
-            progress.note("starting what is stopped")
+            progress.note("starting stopped containers")
             self._start({name: nodes for name, nodes in stopped.items() if nodes})
         for cluster in self.clusters().values():
             progress.note(f"waiting for the nodes of {cluster.name}")

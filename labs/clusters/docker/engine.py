@@ -51,7 +51,7 @@ def docker(*args: str, input: str | None = None, timeout: float = 60) -> str:
         return shell.run(["docker", *args], input=input, timeout=timeout)
     except errors.NotFound as error:
         raise errors.EngineUnusable(
-            "expected the command docker; there is none", fix="install Docker, or: lab up --backend embedded"
+            "expected the command docker; it is not installed", fix="install Docker, or: lab up --backend embedded"
         ) from error
     except errors.TimedOut as error:
         raise errors.EngineUnusable(f"the Docker engine does not answer: {error.message}", fix="restart Docker") from error
@@ -63,7 +63,7 @@ def _explained(error: errors.CommandFailed) -> errors.LabError:
     text = error.output.lower()
     if "permission denied" in text and "docker" in text:
         fix = "sudo usermod -aG docker $USER, log in again (or, on a managed machine: lab up --backend embedded)"
-        return errors.EngineUnusable("a Docker engine is there, but does not let this user in", fix=fix)
+        return errors.EngineUnusable("a Docker engine is running, but does not let this user connect", fix=fix)
     # Docker before 29 asks "Is the docker daemon running?"; newer ones say they failed to connect to the API.
     if "docker daemon" in text or "failed to connect to the docker api" in text or "docker desktop is unable to start" in text:
         fix = "start Docker Desktop (Linux: sudo systemctl start docker), or: lab up --backend embedded"
@@ -125,7 +125,7 @@ def require_own_network() -> None:
     """
     checkout = network_checkout()
     if checkout == "":
-        raise errors.NameTaken(f"a Docker network {NETWORK} exists that the lab did not make", fix=f"docker network rm {NETWORK}")
+        raise errors.NameTaken(f"a Docker network {NETWORK} exists that is not the lab's", fix=f"docker network rm {NETWORK}")
     if checkout not in (None, str(config.ROOT)):
         raise errors.OtherLabRunning(f"the lab of {checkout} has clusters on this machine", fix=f"cd {checkout} && lab down")
 

@@ -77,6 +77,6 @@ def explained(error: errors.CommandFailed) -> errors.LabError:
     # k3d says more afterwards, of what it takes back.
     reason = next((line for line in error.output.splitlines() if "failed to pull" in line), None)
     if reason is not None:
-        return images.not_had(readable(reason))
+        return images.image_pull_error(readable(reason))
     said = complaints(error.output) or error.message
     return errors.StepFailed("Clusters", said, fix="lab up --keep, then look: docker logs NODE; lab down when done")

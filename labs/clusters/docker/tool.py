@@ -88,6 +88,6 @@ K3D = ClusterTool(
     pulls_k3s_images=True,
     unsupported={
         "freeze-control-plane": "k3s is one process: control plane, kubelet and access to pods' logs would stop together",
-        "shape-link": "the image of k3s has no tc(8), which delays packets",
+        "shape-link": "the k3s image lacks tc(8), which delays packets",
     },
 )

@@ -128,7 +128,7 @@ class Monitor:
         }
 
     def read(self, at: float) -> Reading:
-        """What is there now, which is ``at`` (Unix time, s)."""
+        """The current state; ``at`` is now (Unix time, s)."""
         samples: list[tuple[Labels, float]] = []
         errors: list[str] = []
         for role, promql in self._questions.items():

@@ -1,1 +1,1 @@
-"""What each notebook leaves true in the clusters: one module a notebook, each check a function."""
+"""What each notebook leaves true in the clusters: one module per notebook, one function per check."""

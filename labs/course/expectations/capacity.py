@@ -1,4 +1,4 @@
-"""Notebook 10: the queue of one card and the tokens of two were seen, and both cards serve again."""
+"""Notebook 10: the queue of one GPU and the tokens of two were seen, and both GPUs serve again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LOOKED_BACK = "30m"
 MORE_THAN_ONE = 500
-"""Tokens a second that one card cannot give: eight sequences of 55 are 440."""
+"""Tokens a second that one GPU cannot give: eight sequences of 55 are 440."""
 
 
 def _most(promql: str, ready: int) -> str:
@@ -32,21 +32,21 @@ def _value(lab: Lab, promql: str) -> float | None:
 
 
 @check("10.1", "both model servers are ready again", hint="run the cell of step 3 again", within=60)
-def both_cards_serve(lab: Lab) -> Finding:
+def both_gpus_serve(lab: Lab) -> Finding:
     return model_server_is_ready(lab)
 
 
 @check("10.2", "requests waited while one model server was ready", hint="run steps 1 and 2 again", within=10)
-def one_card_was_full(lab: Lab) -> Finding:
+def one_gpu_was_full(lab: Lab) -> Finding:
     found = _value(lab, QUEUE_OF_ONE)
     if found is None:
         return Finding(False, f"in the last {LOOKED_BACK} there was never just one model server ready")
     return Finding(found >= 1, f"{found:.0f} waited at most")
 
 
-@check("10.3", f"two model servers gave more than {MORE_THAN_ONE} tokens a second", hint="run step 4 again", within=10)
-def two_cards_gave_more(lab: Lab) -> Finding:
+@check("10.3", f"two model servers generated more than {MORE_THAN_ONE} tokens a second", hint="run step 4 again", within=10)
+def two_gpus_generated_more(lab: Lab) -> Finding:
     found = _value(lab, TOKENS_OF_TWO)
     if found is None:
-        return Finding(False, f"in the last {LOOKED_BACK} there were never two model servers that gave tokens")
+        return Finding(False, f"in the last {LOOKED_BACK} there were never two model servers that generated tokens")
     return Finding(found > MORE_THAN_ONE, f"{found:.0f} tokens a second at most")

@@ -24,7 +24,7 @@ def condition(item: dict[str, Any], type: str) -> bool:
 
 
 def deployments_available(cluster: Cluster, namespace: str, *names: str, pods: int = 1) -> Finding:
-    """All of these Deployments have their minimum of ready pods, and no fewer than ``pods``: none of none is "available" too."""
+    """All of these Deployments have their minimum of ready pods, and no fewer than ``pods``: 0 of 0 is "available" too."""
     items = {item["metadata"]["name"]: item for item in get(cluster, "deployments", "-n", namespace)["items"]}
     ready = {name: item["status"].get("readyReplicas", 0) for name, item in items.items()}
     missing = [name for name in names if name not in items]

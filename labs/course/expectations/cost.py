@@ -1,4 +1,4 @@
-"""Notebook 13: the same small server is there with a mesh and without one, and is shared with the other cluster in both ways."""
+"""Notebook 13: the same small server runs with and without the mesh, and is shared with the other cluster in both ways."""
 
 from __future__ import annotations
 

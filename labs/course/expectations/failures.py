@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labs.course.checks import Finding, check
-from labs.course.expectations.gpus import cards_are_offered
+from labs.course.expectations.gpus import gpus_are_offered
 from labs.course.expectations.model_server import model_server_is_ready
 from labs.course.expectations.multicluster import chat_is_answered
 
@@ -20,8 +20,8 @@ def nothing_is_broken(lab: Lab) -> Finding:
 
 
 @check("08.2", "all GPUs are offered again", hint="lab fault heal --all", within=40)
-def cards_are_back(lab: Lab) -> Finding:
-    return cards_are_offered(lab)
+def gpus_are_back(lab: Lab) -> Finding:
+    return gpus_are_offered(lab)
 
 
 @check("08.3", "both model servers are ready again", hint="kubectl --context gpu -n ml get pods", within=90)

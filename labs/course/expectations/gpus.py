@@ -1,4 +1,4 @@
-"""Notebook 02: the simulator offers every GPU, and no pod hoards them."""
+"""Notebook 02: the simulator offers every GPU, and no pod hoards any."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def simulator_runs(lab: Lab) -> Finding:
 @check(
     "02.2", "every GPU node offers all of its GPUs", hint="kubectl --context gpu -n gpu-system logs ds/gpu-simulator", within=30
 )
-def cards_are_offered(lab: Lab) -> Finding:
+def gpus_are_offered(lab: Lab) -> Finding:
     nodes = {node["metadata"]["name"]: node for node in get(lab.gpu, "nodes")["items"]}
     wanted = {node.name: node.gpu.count for node in topology.find(lab.gpu.name).nodes if node.gpu}
     found = {name: int(nodes[name]["status"].get("allocatable", {}).get(RESOURCE, 0)) for name in wanted if name in nodes}

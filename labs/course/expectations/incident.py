@@ -22,9 +22,9 @@ def both_causes_are_repaired(lab: Lab) -> Finding:
     made = {injection.name for injection in lab.journal.all()}
     never = [name for name in CAUSES if name not in made]
     if never:
-        return Finding(False, f"never made: {', '.join(never)}")
+        return Finding(False, f"never injected: {', '.join(never)}")
     active = [injection.label for injection in lab.active_faults()]
-    return Finding(not active, f"in force: {', '.join(sorted(active))}" if active else "both are repaired")
+    return Finding(not active, f"still active: {', '.join(sorted(active))}" if active else "both are repaired")
 
 
 @check("11.2", "both model servers are ready, at the old version", hint="kubectl --context gpu -n ml get pods", within=90)

@@ -1,4 +1,4 @@
-"""Notebook 03: the model server answers, and Prometheus sees it and its cards."""
+"""Notebook 03: the model server answers, and Prometheus sees it and its GPUs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def model_server_is_ready(lab: Lab) -> Finding:
 @check("03.2", "Prometheus of the gpu cluster scrapes the model servers and all GPUs", hint="run step 3 again", within=60)
 def prometheus_sees_them(lab: Lab) -> Finding:
     servers = lab.query('count(up{job="model-server"} == 1)', cluster=lab.gpu.name, last="5s")
-    cards = lab.query("count(DCGM_FI_DEV_GPU_UTIL)", cluster=lab.gpu.name, last="5s")
-    counts = [0 if frame.empty else int(frame.iloc[-1].iloc[0]) for frame in (servers, cards)]
-    return Finding(counts == [2, 8], f"{counts[0]} model servers and {counts[1]} cards")
+    gpus = lab.query("count(DCGM_FI_DEV_GPU_UTIL)", cluster=lab.gpu.name, last="5s")
+    counts = [0 if frame.empty else int(frame.iloc[-1].iloc[0]) for frame in (servers, gpus)]
+    return Finding(counts == [2, 8], f"{counts[0]} model servers and {counts[1]} GPUs")
 
 
 @check(

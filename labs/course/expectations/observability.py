@@ -1,4 +1,4 @@
-"""Notebook 07: each plane has its numbers in Prometheus."""
+"""Notebook 07: each layer has its numbers in Prometheus."""
 
 from __future__ import annotations
 

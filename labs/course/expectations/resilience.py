@@ -27,13 +27,13 @@ def answers_are_meshed(lab: Lab) -> Finding:
     )
 
 
-@check("09.2", "answers comes into the app cluster in three ways", hint="run the cell of step 1 again", within=20)
+@check("09.2", "answers is mirrored into the app cluster in three ways", hint="run the cell of step 1 again", within=20)
 def answers_are_mirrored(lab: Lab) -> Finding:
     """Through the gateway, from pod to pod, and as one Service of both clusters' pods."""
     items = get(lab.app, "services", "-n", NAMESPACE, "-l", "mirror.linkerd.io/mirrored-service=true")["items"]
     names = {item["metadata"]["name"] for item in items}
     missing = [name for name in MIRRORS if name not in names]
-    return Finding(not missing, f"not there: {', '.join(missing)}" if missing else ", ".join(sorted(names)))
+    return Finding(not missing, f"missing: {', '.join(missing)}" if missing else ", ".join(sorted(names)))
 
 
 @check("09.3", "answers has a circuit breaker", hint="run the cell of step 3 again")
@@ -43,7 +43,7 @@ def breaker_is_on(lab: Lab) -> Finding:
     return Finding(mode == "consecutive", f"{ACCRUAL}={mode}" if mode else f"no annotation {ACCRUAL}")
 
 
-@check("09.4", "answers are given in the app cluster again", hint="run the last cell of step 6 again", within=30)
+@check("09.4", "answers works again in the app cluster", hint="run the last cell of step 6 again", within=30)
 def answers_are_given(lab: Lab) -> Finding:
     try:
         with urllib.request.urlopen(lab.url(f"{NAMESPACE}/answers", cluster=lab.app.name) + "/", timeout=10) as response:

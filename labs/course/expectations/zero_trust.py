@@ -39,7 +39,7 @@ def chat_is_served(lab: Lab) -> Finding:
     return chat_is_answered(lab)
 
 
-@check("06.4", "namespace ml denies by default, and every pod of it knows", hint="run the cell of step 2 again", within=60)
+@check("06.4", "namespace ml denies by default, and so do all its pods", hint="run the cell of step 2 again", within=60)
 def default_is_deny(lab: Lab) -> Finding:
     pods = get(lab.gpu, "pods", "-n", "ml")["items"]
     items = [get(lab.gpu, "namespace", "ml"), *(pod for pod in pods if "deletionTimestamp" not in pod["metadata"])]

@@ -46,7 +46,7 @@ SWITCHES = (
     Switch(
         "sys/kernel/apparmor_restrict_unprivileged_userns",
         _is("1"),
-        "AppArmor takes the rights away that a user namespace gives (Ubuntu's default since 24.04)",
+        "AppArmor removes the privileges that a user namespace grants (Ubuntu's default since 24.04)",
         "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
     ),
     Switch(
@@ -59,7 +59,7 @@ SWITCHES = (
         Switch(
             f"sys/user/max_{kind}_namespaces",
             _is("0"),
-            f"{kind} namespaces are switched off",
+            f"{kind} namespaces are disabled",
             f"sudo sysctl -w user.max_{kind}_namespaces=15000",
         )
         for kind in ("user", "net", "mnt", "pid", "uts", "ipc")
@@ -67,11 +67,11 @@ SWITCHES = (
     Switch(
         "self/status",
         lambda text: "Seccomp:\t2" in text,
-        "a seccomp filter forbids it, as in a container of Docker or Kubernetes",
+        "a seccomp filter forbids it, as in a Docker or Kubernetes container",
         "start the container with --security-opt seccomp=unconfined",
     ),
 )
-UNKNOWN = "no switch that is known to forbid it is set"
+UNKNOWN = "none of the settings known to forbid it is set"
 
 
 def unsupported_reason(attempt: Callable[[], None] | None = None, proc: Path = Path("/proc")) -> UnsupportedReason | None:

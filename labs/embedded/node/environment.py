@@ -174,7 +174,7 @@ def _from_file(reference: Object, context: PodContext) -> str | None:
     volume = context.volumes.path(name)
     path = volume / reference["path"]
     if not path.resolve().is_relative_to(volume.resolve()):
-        raise MissingSource(f"expected {reference['path']} in volume {name}; found that it leads out of it")
+        raise MissingSource(f"expected {reference['path']} in volume {name}; found a path that leads out of the volume")
     try:
         value = env_file.read(path).get(reference["key"])
     except FileNotFoundError:

@@ -62,11 +62,11 @@ TYPES: dict[str, Schema] = {
         unenforced="dnsPolicy hostIPC hostPID hostUsers shareProcessNamespace subdomain",
         refused={
             "dnsConfig": "there is no DNS",
-            "ephemeralContainers": "kubectl exec does what they are for",
+            "ephemeralContainers": "use kubectl exec instead",
             "hostAliases": "pods share the machine's /etc/hosts",
             "hostnameOverride": "pods share the machine's host name",
             "resourceClaims": "this node has no drivers for claims",
-            "runtimeClassName": "there is one way to run a container here",
+            "runtimeClassName": "this node has only one container runtime",
             "setHostnameAsFQDN": "pods share the machine's host name",
         },
         nested={
@@ -83,14 +83,14 @@ TYPES: dict[str, Schema] = {
     "ContainerRestartRule": Schema(honoured="exitCodes action"),
     "Lifecycle": Schema(honoured="stopSignal", nested={"postStart": "LifecycleHandler", "preStop": "LifecycleHandler"}),
     "LifecycleHandler": Schema(
-        honoured="exec sleep", refused={"tcpSocket": "as by a kubelet"}, nested={"httpGet": "HTTPGetAction"}
+        honoured="exec sleep", refused={"tcpSocket": "a kubelet refuses it too"}, nested={"httpGet": "HTTPGetAction"}
     ),
     "Probe": Schema(
         honoured="exec failureThreshold grpc initialDelaySeconds periodSeconds successThreshold tcpSocket "
         "terminationGracePeriodSeconds timeoutSeconds",
         nested={"httpGet": "HTTPGetAction"},
     ),
-    "HTTPGetAction": Schema(honoured="host httpHeaders path port scheme", refused={"protocol": "probes speak HTTP/1.1"}),
+    "HTTPGetAction": Schema(honoured="host httpHeaders path port scheme", refused={"protocol": "probes use HTTP/1.1"}),
     "PodSecurityContext": Schema(
         honoured="runAsNonRoot",
         unenforced="appArmorProfile fsGroup fsGroupChangePolicy runAsGroup runAsUser seLinuxChangePolicy seLinuxOptions "

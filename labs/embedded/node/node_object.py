@@ -23,7 +23,7 @@ RESERVED_MEMORY = 100 * 2**20
 """Bytes of memory not given to pods: the kubelet's default eviction threshold."""
 MAX_PODS = 110
 MEBIBYTES_PER_GB = 1024
-"""Card names say GB where GPU feature discovery's label counts MiB: an 80GB card has 81920."""
+"""GPU names say GB where GPU feature discovery's label counts MiB: an 80GB GPU has 81920."""
 
 CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),

@@ -38,7 +38,7 @@ class ImageService(rpc.ImageServiceServicer):
         if image is None:
             context.abort(grpc.StatusCode.NOT_FOUND, self._table.pull_error(name))
         if not image.is_present:
-            context.abort(grpc.StatusCode.UNAVAILABLE, f"the program of image {name!r} is not there yet: {image.entrypoint[:1]}")
+            context.abort(grpc.StatusCode.UNAVAILABLE, f"the program of image {name!r} is missing: {image.entrypoint[:1]}")
         return pb.PullImageResponse(image_ref=image.id)
 
     def RemoveImage(self, request: pb.RemoveImageRequest, context: Context) -> pb.RemoveImageResponse:

@@ -229,7 +229,7 @@ class Node:
         if container.is_running:
             self._signal(container, KILL)
             if not self._wait_for_end(container, KILL_TIMEOUT):
-                raise ShimError(f"container {container.id} does not end though it was killed")
+                raise ShimError(f"container {container.id} was killed but does not end")
 
     def _signal(self, container: Container, number: int) -> None:
         self.shim.ask({"op": "signal", "container": container.id, "signal": number})

@@ -24,7 +24,7 @@ SEGMENT = 1460
 RETRANSMIT = 0.2
 """Seconds until a lost segment is sent again: Linux' smallest retransmission timeout (TCP_RTO_MIN)."""
 LOOK = 0.1
-"""Seconds between two looks whether a direction that loses everything delivers again."""
+"""Seconds between two checks whether a direction that loses everything delivers again."""
 IN_FLIGHT = 64
 """Chunks on their way; a sender that is faster waits, as with a full TCP window."""
 

@@ -19,7 +19,7 @@ class Hypothesis:
     Both are shares from 0 to 1. Latency counts from the intended send time.
     """
 
-    claim: str = "the service keeps its objective"
+    claim: str = "the service meets its objective"
     answered: float = 0.99
     quick: float = 0.95
     within: float = 4.0

@@ -82,7 +82,7 @@ class SimulatedGpu(PlacedByRole, Injector):
         """Delete the pod if it is in crash-loop back-off and a ReplicaSet replaces it; returns that ReplicaSet."""
         meta = pod.get("metadata", {})
         owners = [row["name"] for row in meta.get("ownerReferences", []) if row["kind"] == "ReplicaSet"]
-        if not owners or meta.get("deletionTimestamp") or not kube.held_back(pod):
+        if not owners or meta.get("deletionTimestamp") or not kube.in_crash_loop(pod):
             return None
         kube.delete(session.api(self.cluster), "Pod", meta["name"], meta["namespace"])
         return Target(self.role, "ReplicaSet", owners[0], meta["namespace"])

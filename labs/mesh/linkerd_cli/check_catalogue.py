@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labs.mesh.linkerd_cli import checks_control_plane as plane
+from labs.mesh.linkerd_cli import checks_control_plane as control
 from labs.mesh.linkerd_cli import checks_identity as identity
 from labs.mesh.linkerd_cli import checks_multicluster as multicluster
 from labs.mesh.linkerd_cli import checks_viz as viz
@@ -13,14 +13,16 @@ KUBERNETES = (
     Category(
         "kubernetes-api",
         [
-            Check("can initialize the client", plane.can_query, "k8s-api", fatal=True),
-            Check("can query the Kubernetes API", plane.can_query, "k8s-api", fatal=True),
+            Check("can initialize the client", control.can_query, "k8s-api", fatal=True),
+            Check("can query the Kubernetes API", control.can_query, "k8s-api", fatal=True),
         ],
     ),
-    Category("kubernetes-version", [Check("is running the minimum Kubernetes API version", plane.is_recent, "k8s-version")]),
+    Category("kubernetes-version", [Check("is running the minimum Kubernetes API version", control.is_recent, "k8s-version")]),
 )
-GATEWAY_API = Category("gateway-api-crd", [Check("Gateway API CRDs are installed", plane.has_gateway_api, "pre-k8s-gateway-api")])
-VERSION = Category("linkerd-version", [Check("cli is Linkerd's own", plane.is_standin, "the-command", own=True)])
+GATEWAY_API = Category(
+    "gateway-api-crd", [Check("Gateway API CRDs are installed", control.has_gateway_api, "pre-k8s-gateway-api")]
+)
+VERSION = Category("linkerd-version", [Check("cli is Linkerd's own", control.is_standin, "the-command", own=True)])
 _RBAC = "rbac.authorization.k8s.io"
 
 PRE_INSTALL = (
@@ -28,13 +30,13 @@ PRE_INSTALL = (
     Category(
         "pre-kubernetes-setup",
         [
-            Check("control plane namespace does not already exist", plane.namespace_is_free, "pre-ns"),
-            Check("can create non-namespaced resources", plane.can_create("clusterroles", _RBAC, None), "pre-k8s-cluster-k8s"),
-            Check("can create ServiceAccounts", plane.can_create("serviceaccounts"), "pre-k8s"),
-            Check("can create Services", plane.can_create("services"), "pre-k8s"),
-            Check("can create Deployments", plane.can_create("deployments", "apps"), "pre-k8s"),
-            Check("can create ConfigMaps", plane.can_create("configmaps"), "pre-k8s"),
-            Check("can create Secrets", plane.can_create("secrets"), "pre-k8s"),
+            Check("control plane namespace does not already exist", control.namespace_is_free, "pre-ns"),
+            Check("can create non-namespaced resources", control.can_create("clusterroles", _RBAC, None), "pre-k8s-cluster-k8s"),
+            Check("can create ServiceAccounts", control.can_create("serviceaccounts"), "pre-k8s"),
+            Check("can create Services", control.can_create("services"), "pre-k8s"),
+            Check("can create Deployments", control.can_create("deployments", "apps"), "pre-k8s"),
+            Check("can create ConfigMaps", control.can_create("configmaps"), "pre-k8s"),
+            Check("can create Secrets", control.can_create("secrets"), "pre-k8s"),
         ],
     ),
     VERSION,
@@ -46,40 +48,40 @@ CONTROL_PLANE = (
     Category(
         "linkerd-existence",
         [
-            Check("'linkerd-config' config map exists", plane.config_exists, "l5d-existence-linkerd-config", fatal=True),
+            Check("'linkerd-config' config map exists", control.config_exists, "l5d-existence-linkerd-config", fatal=True),
             Check(
                 "control plane replica sets are ready",
-                plane.replica_sets_ready,
+                control.replica_sets_ready,
                 "l5d-existence-replicasets",
                 retry=True,
                 fatal=True,
             ),
-            Check("no unschedulable pods", plane.no_unschedulable, "l5d-existence-unschedulable-pods", retry=True, fatal=True),
-            Check("control plane pods are ready", plane.pods_ready, "l5d-api-control-ready", retry=True, fatal=True),
-            plane.networks_contain("node podCIDRs", plane.node_ranges),
-            plane.networks_contain("pods", plane.pod_addresses),
-            plane.networks_contain("services", plane.service_addresses),
+            Check("no unschedulable pods", control.no_unschedulable, "l5d-existence-unschedulable-pods", retry=True, fatal=True),
+            Check("control plane pods are ready", control.pods_ready, "l5d-api-control-ready", retry=True, fatal=True),
+            control.networks_contain("node podCIDRs", control.node_ranges),
+            control.networks_contain("pods", control.pod_addresses),
+            control.networks_contain("services", control.service_addresses),
         ],
     ),
     Category(
         "linkerd-config",
         [
-            Check("control plane Namespace exists", plane.namespace_exists, "l5d-existence-ns"),
+            Check("control plane Namespace exists", control.namespace_exists, "l5d-existence-ns"),
             Check(
-                "control plane ClusterRoles exist", plane.exist(f"{_RBAC}/v1/clusterroles", "ClusterRoles"), "l5d-existence-cr"
+                "control plane ClusterRoles exist", control.exist(f"{_RBAC}/v1/clusterroles", "ClusterRoles"), "l5d-existence-cr"
             ),
             Check(
                 "control plane ClusterRoleBindings exist",
-                plane.exist(f"{_RBAC}/v1/clusterrolebindings", "ClusterRoleBindings"),
+                control.exist(f"{_RBAC}/v1/clusterrolebindings", "ClusterRoleBindings"),
                 "l5d-existence-crb",
             ),
             Check(
                 "control plane ServiceAccounts exist",
-                plane.exist("serviceaccounts", "ServiceAccounts", "linkerd"),
+                control.exist("serviceaccounts", "ServiceAccounts", "linkerd"),
                 "l5d-existence-sa",
             ),
-            Check("control plane CustomResourceDefinitions exist", plane.crds_exist, "l5d-existence-crd"),
-            Check("control plane MutatingWebhookConfigurations exist", plane.webhook_exists, "l5d-existence-mwc"),
+            Check("control plane CustomResourceDefinitions exist", control.crds_exist, "l5d-existence-crd"),
+            Check("control plane MutatingWebhookConfigurations exist", control.webhook_exists, "l5d-existence-mwc"),
         ],
     ),
     Category(
@@ -137,15 +139,15 @@ CONTROL_PLANE = (
                 identity.lasting(identity.webhook_certificates),
                 "l5d-proxy-injector-webhook-cert-not-expiring-soon",
             ),
-            Check("proxy-injector webhook injects", plane.webhook_injects, "checks", retry=True, own=True),
+            Check("proxy-injector webhook injects", control.webhook_injects, "checks", retry=True, own=True),
         ],
     ),
     VERSION,
     Category(
         "control-plane-version",
         [
-            Check("can retrieve the control plane version", plane.control_plane_version, "l5d-version-control"),
-            Check("control plane and cli versions match", plane.versions_match, "l5d-version-control"),
+            Check("can retrieve the control plane version", control.control_plane_version, "l5d-version-control"),
+            Check("control plane and cli versions match", control.versions_match, "l5d-version-control"),
         ],
     ),
 )
@@ -215,11 +217,11 @@ EXTENSIONS = {
 EXTENSION_NAMESPACES = Category(
     "linkerd-extension-checks",
     [
-        Check("namespace configuration for extensions", plane.extension_namespaces, "l5d-extension-namespaces"),
+        Check("namespace configuration for extensions", control.extension_namespaces, "l5d-extension-namespaces"),
     ],
 )
 
 
 def data_plane(namespace: str | None) -> Category:
     """``linkerd check --proxy``."""
-    return Category("linkerd-data-plane", [plane.proxies_ready(namespace)])
+    return Category("linkerd-data-plane", [control.proxies_ready(namespace)])

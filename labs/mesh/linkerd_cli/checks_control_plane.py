@@ -187,7 +187,7 @@ async def webhook_injects(api: KubeApi) -> None:
     names = [row["name"] for row in made["spec"].get("initContainers", []) + made["spec"]["containers"]]
     if "linkerd-proxy" not in names:
         raise CheckError(
-            "a pod that asks for a proxy is made without one: the proxy injector did not answer (failurePolicy is Ignore)"
+            "a pod that asks for a proxy is created without one: the proxy injector did not answer (failurePolicy is Ignore)"
         )
 
 

@@ -186,7 +186,7 @@ async def proxies_healthy(api: KubeApi) -> None:
     for pod in pods:
         status = proxy_status(pod)
         if status is None:
-            raise CheckError(f"pod {pod['metadata']['name']} has no linkerd-proxy: it was made while the injector did not answer")
+            raise CheckError(f"pod {pod['metadata']['name']} has no linkerd-proxy: created while the injector was silent")
         if not status.get("ready"):
             raise CheckError(f"the proxy of {pod['metadata']['name']} is not ready")
     if not pods and await find(api, "apps/v1/deployments", links.NAMESPACE, "linkerd-gateway") is None:

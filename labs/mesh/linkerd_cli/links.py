@@ -62,7 +62,7 @@ async def token_of(api: KubeApi, account: str) -> str:
     secret = await find(api, "secrets", NAMESPACE, f"{account}-token")
     if not secret or "token" not in secret.get("data", {}):
         raise LabError(
-            f"could not find a token of ServiceAccount {account}", fix="try again: the API server may be about to make it"
+            f"could not find a token of ServiceAccount {account}", fix="try again: the API server may still be creating it"
         )
     return base64.b64decode(secret["data"]["token"]).decode()
 

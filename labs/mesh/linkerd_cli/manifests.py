@@ -131,7 +131,7 @@ def viz(values: dict[str, Any]) -> list[Manifest]:
     """A namespace and the address of the lab's Prometheus."""
     if values["prometheus"]["enabled"]:
         raise UsageError(
-            "the stand-in brings no Prometheus of its own",
+            "the stand-in has no Prometheus of its own",
             fix="linkerd viz install (it uses the lab's, in the namespace monitoring)",
         )
     return render("viz.yaml.j2", values)

@@ -23,7 +23,7 @@ class ErrorCounts:
         return replace(self, **found, dbe_aggregate=self.dbe_aggregate + more.get("dbe", 0))
 
     def after_reset(self) -> ErrorCounts:
-        """A reset remaps the rows that wait and begins the volatile counts anew; what is written into the GPU stays.
+        """A reset remaps the rows that wait and clears the volatile counts; what is written into the GPU stays.
 
         A GPU whose row could not be remapped was replaced: the new one has no errors.
         """

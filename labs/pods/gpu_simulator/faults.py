@@ -1,6 +1,6 @@
 """Faults a simulated GPU can have. Each is data: the device model, the plugin and the exporter know what its fields mean.
 
-What each plane shows, and the sources: docs/gpu-model.md.
+What each layer shows, and the sources: docs/gpu-model.md.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class UnknownFault(LookupError):
 
 
 class Programs(Enum):
-    """What a program on the GPU meets."""
+    """What happens to a program on the GPU."""
 
     UNHARMED = "nothing"
-    KILLED = "contexts that are there when it begins die; new ones work"
+    KILLED = "existing contexts die; new ones work"
     REFUSED = "every use fails while it lasts"
-    NEW_REFUSED = "contexts that are there go on; new ones fail"
-    HUNG = "kernels never end"
+    NEW_REFUSED = "existing contexts keep working; new ones fail"
+    HUNG = "kernels never finish"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ FAULTS = {
         Fault(
             "overheat", "cooling lost: the GPU heats up past its slowdown temperature and lowers its clocks", cooling_lost=True
         ),
-        Fault("power-cap", "power limit lowered to the least the GPU takes: clocks fall under load", power_capped=True),
+        Fault("power-cap", "power limit lowered to the GPU's minimum: clocks fall under load", power_capped=True),
         Fault("power-brake", "the power supply's brake signal: the hardware cuts the clocks at once", power_brake=True),
         Fault(
             "xid13",
@@ -103,7 +103,7 @@ FAULTS = {
             off_the_bus=True,
             blind=True,
         ),
-        Fault("xid94", "contained ECC error: the application that met it dies, the others go on", 94, Programs.KILLED, ECC, ROW),
+        Fault("xid94", "contained ECC error: the application that hits it dies, others go on", 94, Programs.KILLED, ECC, ROW),
         Fault("xid95", "uncontained ECC error: nothing works until the GPU is reset", 95, Programs.REFUSED, ECC, ROW),
         Fault(
             "xid119",

@@ -45,25 +45,25 @@ def _parser() -> argparse.ArgumentParser:
     programs = parser.add_subparsers(dest="program", required=True)
     serve = programs.add_parser("serve", help="simulate this node's GPUs")
     serve.add_argument("--node", default=os.environ.get("NODE_NAME"), help="this node's name (default: $NODE_NAME)")
-    serve.add_argument("--product", default="NVIDIA-A100-SXM4-80GB", help="where the node has no label nvidia.com/gpu.product")
-    serve.add_argument("--count", type=int, default=4, help="where the node has no label nvidia.com/gpu.count")
+    serve.add_argument("--product", default="NVIDIA-A100-SXM4-80GB", help="if the node has no label nvidia.com/gpu.product")
+    serve.add_argument("--count", type=int, default=4, help="if the node has no label nvidia.com/gpu.count")
     serve.add_argument("--device-plugins", type=Path, default=Path("/var/lib/kubelet/device-plugins"))
     serve.add_argument("--pod-resources", type=Path, default=Path("/var/lib/kubelet/pod-resources"))
     serve.add_argument("--state", type=Path, default=Path(sockets.STATE_FOLDER), help="a folder that outlives this process")
     serve.add_argument("--settings", type=Path, default=Path("/etc/gpu-simulator"), help="a folder of settings files")
     _add_many(programs.add_parser("many", help="metrics of thousands of GPUs, without a process for each node"))
     programs.add_parser("smi", help="nvidia-smi for the GPUs this container sees; its options are nvidia-smi's")
-    _add_ctl(programs.add_parser("ctl", help="look at the GPUs, break and mend them"))
+    _add_ctl(programs.add_parser("ctl", help="inspect, break and repair the GPUs"))
     return parser
 
 
 def _add_many(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", type=int, default=1000)
-    parser.add_argument("--gpus", type=int, default=8, help="of each node")
+    parser.add_argument("--gpus", type=int, default=8, help="GPUs per node")
     parser.add_argument("--product", default="NVIDIA-H100-80GB-HBM3")
-    parser.add_argument("--prefix", default="fleet", help="how the nodes' names begin")
+    parser.add_argument("--prefix", default="fleet", help="prefix of the nodes' names")
     parser.add_argument("--port", type=int, default=9400)
-    parser.add_argument("--context", help="also make the nodes as API objects in this context of the kubeconfig")
+    parser.add_argument("--context", help="also create the nodes as API objects in this kubeconfig context")
     parser.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG", ""))
 
 

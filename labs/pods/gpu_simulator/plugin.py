@@ -106,7 +106,7 @@ class DevicePlugin(rpc.DevicePluginServicer):
             if unknown := [device for device in wanted.devices_ids if device not in self.offer.devices]:
                 await context.abort(grpc.StatusCode.NOT_FOUND, f"no such GPU on this node: {', '.join(unknown)}")
             if self._one_each and self.offer.shared and (count := len(wanted.devices_ids)) > 1:
-                limit = f"{self.offer.resource}: {count} is too much: a shared GPU gives no more for more replicas; ask for 1"
+                limit = f"{self.offer.resource}: {count} is too many: more replicas of a shared GPU bring nothing; ask for 1"
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, limit)
         return pb.AllocateResponse(container_responses=[_answer(list(one.devices_ids)) for one in request.container_requests])
 

@@ -72,11 +72,11 @@ def _query_parser() -> argparse.ArgumentParser:
     parser.add_argument("-x", "--xml-format", action="store_true", help="with -q: as XML")
     parser.add_argument("-d", "--display", metavar="SECTION[,SECTION…]", help="with -q: only MEMORY, UTILIZATION, ECC, …")
     parser.add_argument("-i", "--id", metavar="GPU[,GPU…]", help="only these GPUs: index, UUID or bus id")
-    parser.add_argument("-l", "--loop", nargs="?", type=_seconds, const=LOOP_SECONDS, metavar="SECONDS", help="again and again")
-    parser.add_argument("-lms", "--loop-ms", dest="loop", type=_milliseconds, metavar="MILLISECONDS", help="the same, faster")
+    parser.add_argument("-l", "--loop", nargs="?", type=_seconds, const=LOOP_SECONDS, metavar="SECONDS", help="repeat")
+    parser.add_argument("-lms", "--loop-ms", dest="loop", type=_milliseconds, metavar="MILLISECONDS", help="repeat faster")
     parser.add_argument("--query-gpu", metavar="FIELD[,FIELD…]", help="readings of each GPU as CSV")
     parser.add_argument("--query-compute-apps", metavar="FIELD[,FIELD…]", help="processes on the GPUs as CSV")
-    parser.add_argument("--format", metavar="csv[,noheader][,nounits]", help="of the two queries")
+    parser.add_argument("--format", metavar="csv[,noheader][,nounits]", help="format of the two queries")
     parser.add_argument("--help-query-gpu", action="store_true", help="the fields of --query-gpu")
     parser.add_argument("--help-query-compute-apps", action="store_true", help="the fields of --query-compute-apps")
     return parser
@@ -86,9 +86,9 @@ def _dmon_parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="nvidia-smi dmon", allow_abbrev=False, description="One line for each GPU and second.")
     parser.add_argument("-i", "--id", metavar="GPU[,GPU…]", help="only these GPUs")
     parser.add_argument("-d", "--delay", type=_seconds, default=1.0, metavar="SECONDS", help="between two samples (default: 1)")
-    parser.add_argument("-c", "--count", type=_count, metavar="SAMPLES", help="then end (default: never)")
+    parser.add_argument("-c", "--count", type=_count, metavar="SAMPLES", help="stop after SAMPLES (default: never)")
     parser.add_argument("-s", "--select", default="puc", metavar="LETTERS", help="p, u, c, v, m, e, t: groups of columns")
-    parser.add_argument("-o", "--options", choices=("", "D", "T", "DT"), default="", help="also the date, the time")
+    parser.add_argument("-o", "--options", choices=("", "D", "T", "DT"), default="", help="also print the date, the time")
     return parser
 
 

@@ -78,7 +78,7 @@ class EnvoyConfig:
         ]
 
     def _known_identities(self, service: ServicePort) -> list[str]:
-        # Identities seen once stay: connections to the endpoints that remain need not be built anew.
+        # Identities seen once stay: connections to the remaining endpoints need not be re-established.
         known = self._identities.setdefault(service_key(service), set())
         known.update(endpoint["identity"] for endpoint in service["endpoints"] if endpoint["identity"])
         return sorted(known)

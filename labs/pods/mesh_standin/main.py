@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
 
 
 def _become_slim(argv: list[str]) -> None:
-    """Begin anew without ``site`` and ``-m``, and with a malloc that keeps little: 5 MB less in every meshed pod."""
+    """Restart without ``site`` and ``-m``, and with a malloc that keeps little: 5 MB less in every meshed pod."""
     malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_TOP_PAD_": "16384", "MALLOC_TRIM_THRESHOLD_": "65536"}
     env = {**os.environ, "PYTHONPATH": CHECKOUT, "ENVOY": _envoy(), **malloc}
     program = os.path.join(CHECKOUT, "labs", "pods", "__main__.py")

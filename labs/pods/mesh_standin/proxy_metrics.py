@@ -34,7 +34,7 @@ class ProxyMetrics:
         """By backend: the endpoints failure accrual has taken out."""
 
     def know(self, services: Iterable[ServicePort]) -> None:
-        """Remember endpoints' labels; those that are gone stay known, since their last requests are still to be counted."""
+        """Keep endpoints' labels; those that are gone stay known, since their last requests are still to be counted."""
         for service in services:
             target = OutboundTarget(service["namespace"], service["name"], service["port"])
             (self._opaque.add if service.get("opaque") else self._opaque.discard)(target.key)

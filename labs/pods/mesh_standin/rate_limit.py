@@ -62,7 +62,7 @@ def _rate(limit: Object | None) -> int:
     """Requests per second; 0, which is no limit, where there is none."""
     rate = int(limit["requestsPerSecond"]) if limit else 0
     if not 0 <= rate < 1 << 32:
-        raise ValueError(f"requestsPerSecond {rate} is no u32")
+        raise ValueError(f"requestsPerSecond {rate} is not a u32")
     return rate
 
 

@@ -101,7 +101,7 @@ class Lifecycle:
 
     def _die(self, error: CudaError) -> None:
         self.phase, self.detail = Phase.DEAD, str(error)
-        log.error("%s; every request fails until this process is started anew", error)
+        log.error("%s; every request fails until this process is restarted", error)
         self._engine.kill(EngineError(str(error)))
 
     def drain(self) -> None:

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--metrics-port", type=int, default=8001)
     p.add_argument("--served-model-name", default="boring-runbook")
     p.add_argument("--max-num-seqs", type=_positive, default=8, help="sequences decoded at once")
-    p.add_argument("--max-waiting", type=_positive, default=32, help="places in the queue; beyond it 429")
+    p.add_argument("--max-waiting", type=_positive, default=32, help="places in the queue; further requests get 429")
     p.add_argument("--max-model-len", type=_positive, default=2048, help="tokens of prompt and answer together")
     p.add_argument("--max-num-batched-tokens", type=_positive, default=512, help="tokens of one engine step")
     p.add_argument("--num-gpu-blocks-override", type=_positive, default=1024, help=f"KV-cache blocks of {BLOCK_TOKENS} tokens")
@@ -48,8 +48,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--request-timeout", type=float, default=120.0, help="seconds a request may take, waiting included")
     p.add_argument("--weights-gib", type=float, default=24.2, help="size of the weights: 13 billion parameters of 2 bytes")
     p.add_argument("--load-seconds", type=float, default=2.0, help="how long loading the weights takes")
-    p.add_argument("--tokens-per-second", type=float, default=55.0, help="of one sequence at full clocks; 0: no pacing")
-    p.add_argument("--prefill-tokens-per-second", type=float, default=6000.0, help="without a GPU; with one, the GPU says")
+    p.add_argument("--tokens-per-second", type=float, default=55.0, help="pace of one sequence at full clocks; 0: no pacing")
+    p.add_argument("--prefill-tokens-per-second", type=float, default=6000.0, help="only without a GPU: a GPU sets its own pace")
     p.add_argument("--drain-seconds", type=float, default=20.0, help="how long running requests may take after SIGTERM")
     return p
 

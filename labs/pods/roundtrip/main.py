@@ -15,19 +15,19 @@ from labs.pods.roundtrip.watch import watch
 
 
 def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(prog="roundtrip", description="The smallest server and client there can be.")
+    found = argparse.ArgumentParser(prog="roundtrip", description="A minimal server and client.")
     programs = found.add_subparsers(dest="program", required=True)
     server = programs.add_parser("serve", help="answer every request with two bytes, on BIND_ADDRESS")
     server.add_argument("--port", type=int, default=8080)
     client = programs.add_parser("ask", help="ask URL and print how long each answer took")
     client.add_argument("--rps", type=float, default=100, help="requests a second, whether or not answers come")
-    client.add_argument("--connections", type=int, default=0, help="ask as fast as so many connections can instead")
+    client.add_argument("--connections", type=int, default=0, help="ask as fast as this many connections can instead")
     watcher = programs.add_parser("watch", help="ask URL over one connection and print when the status changes")
     watcher.add_argument("--every", type=float, default=0.02, help="seconds between two requests")
     for program in (client, watcher):
         program.add_argument("url")
         program.add_argument("--seconds", type=float, default=5)
-        program.add_argument("--straight", action="store_true", help="past HTTP_PROXY: to a pod's address")
+        program.add_argument("--straight", action="store_true", help="bypass HTTP_PROXY and call a pod's address")
     return found
 
 

@@ -18,7 +18,7 @@ backend_option = click.option("--backend", type=click.Choice(["auto", *backends.
 
 @click.group()
 def preload() -> None:
-    """Everything a lab would fetch or compile, in one file: for rooms without a network."""
+    """Pack everything a lab would download or compile into one file, for rooms without a network."""
 
 
 @preload.command()
@@ -41,7 +41,7 @@ def save(bundle: Path, backend: str) -> None:
 @click.argument("source", metavar="BUNDLE|URL")
 @click.option("--sha256", default="", help="The checksum on the instructor's screen; needed with a URL.")
 def load(source: str, sha256: str) -> None:
-    """Put a bundle's contents into this machine's cache; refused before anything changes if it is damaged or foreign."""
+    """Put a bundle's contents into this machine's cache; refuses a damaged or foreign bundle before it changes anything."""
     from labs.setup.preload import contents
     from labs.setup.preload import load as loading
 
@@ -52,7 +52,7 @@ def load(source: str, sha256: str) -> None:
     backend = backends.choose(loading.read_manifest(bundle).backend)[0]
     progress.begin(f"Loading {bundle.name}")
     found = loading.load(bundle, contents.parts(backend), progress)
-    click.echo(f"Loaded for {found.backend}. Nothing is fetched now: lab up --backend {found.backend}", err=True)
+    click.echo(f"Loaded for {found.backend}. Nothing is left to download; try: lab up --backend {found.backend}", err=True)
 
 
 def _fetched(url: str, sha256: str, progress: ConsoleProgress) -> Path:
@@ -60,7 +60,7 @@ def _fetched(url: str, sha256: str, progress: ConsoleProgress) -> Path:
 
     if len(sha256) != 64:
         fix = f"lab preload load {url} --sha256 …"
-        raise errors.UsageError("expected the checksum of a bundle that comes over a network", fix=fix)
+        raise errors.UsageError("expected --sha256 for a bundle that comes over the network", fix=fix)
     progress.begin("Downloading")
     return serving.fetch(url, sha256, lambda done, total: progress.advance(done / (total or done or 1), f"{done / 1e6:.0f} MB"))
 
@@ -69,7 +69,7 @@ def _fetched(url: str, sha256: str, progress: ConsoleProgress) -> Path:
 @click.argument("bundle", type=EXISTING, required=False)
 @backend_option
 def verify(bundle: Path | None, backend: str) -> None:
-    """Compare every checksum in BUNDLE; without one, say what this machine would still have to fetch."""
+    """Verify every checksum in BUNDLE; without BUNDLE, say what this machine would still have to download."""
     from labs.setup.preload import contents, front, parts
     from labs.setup.preload import load as loading
 
@@ -85,17 +85,22 @@ def verify(bundle: Path | None, backend: str) -> None:
     chosen = backends.choose(backend)[0]
     lacking = parts.missing(contents.parts(chosen))
     if not front.wheel_folder().exists():
-        lacking.append(f"Python packages: {front.wheel_folder()} is not there (only a new .venv would need it)")
+        lacking.append(f"Python packages: {front.wheel_folder()} is missing (only a new .venv needs it)")
     click.echo("\n".join(lacking) or f"nothing is missing for {chosen.name}")
     sys.exit(1 if lacking else 0)
 
 
 @preload.command()
 @click.argument("bundle", type=EXISTING)
-@click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on: this machine's in the room.")
+@click.option(
+    "--bind",
+    default="127.0.0.1",
+    show_default=True,
+    help="This machine's address in the classroom network.",
+)
 @click.option("--port", default=8737, show_default=True)
 def serve(bundle: Path, bind: str, port: int) -> None:
-    """Let others fetch BUNDLE over HTTP until Ctrl-C; shows its checksum and what they type."""
+    """Let others download BUNDLE over HTTP until Ctrl-C; shows its checksum and the command to type."""
     from labs.setup.preload import load as loading
     from labs.setup.preload import serve as serving
 

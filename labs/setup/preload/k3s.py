@@ -64,7 +64,7 @@ class K3sImages:
         self.archives.gather(progress)
 
     def missing(self) -> str | None:
-        return self.archives.missing() if self.listing.exists() else f"{self.listing} is not there"
+        return self.archives.missing() if self.listing.exists() else f"{self.listing} is missing"
 
     def unpacked(self, progress: Progress) -> None:
         """``lab up`` loads them into the nodes."""

@@ -71,7 +71,7 @@ def require_room(manifest: Manifest) -> None:
     if free < need:
         raise errors.DiskFull(
             f"expected {need / 1e9:.1f} GB of free disk in {folder}; found {free / 1e9:.1f} GB",
-            fix="free some room, or set XDG_CACHE_HOME to a folder on a larger disk",
+            fix="free some space, or set XDG_CACHE_HOME to a folder on a larger disk",
         )
 
 
@@ -97,12 +97,12 @@ def unpack(stream: IO[bytes], manifest: Manifest, folder: Path | None, progress:
     total, done = sum(member.bytes for member in manifest.members) or 1, 0
     for name, content in members(stream):
         if (member := expected.pop(name, None)) is None:
-            raise errors.BundleError(f"the bundle has {name}, which its list of contents has not", fix=AGAIN)
+            raise errors.BundleError(f"the bundle has {name}, which is not in its list of contents", fix=AGAIN)
         progress.advance(done / total, name)
         receive(content, member, folder)
         done += member.bytes
     if expected:
-        raise errors.BundleError(f"the bundle lacks {min(expected)}, which its list of contents has", fix=COPY)
+        raise errors.BundleError(f"the bundle lacks {min(expected)}, which is in its list of contents", fix=COPY)
 
 
 def members(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:

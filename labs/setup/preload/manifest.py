@@ -71,7 +71,7 @@ class Manifest:
                 raise errors.BundleError(f"the bundle is for another {what}: expected {expected}; found {found}", fix=AGAIN)
 
 
-AGAIN = "make one here or on a machine like this: lab preload save"
+AGAIN = "create one here or on a machine like this: lab preload save"
 
 
 def version() -> str:

@@ -84,7 +84,7 @@ def failed_mount(context: ParityContext) -> Any:
 
 
 @topic.row("seconds until a pod runs after its missing ConfigMap is created", real=Between(0, 25, "s"), source=SOURCE)
-def comes_once_it_is_there(context: ParityContext) -> Any:
+def runs_once_it_exists(context: ParityContext) -> Any:
     import time
 
     pod(context, "patient", POLITE, env=env_from("configMap", "later", "key"))

@@ -1,4 +1,4 @@
-"""The figures: each beside its target, and never at the cost of somebody's lab."""
+"""The figures: each next to its target, and never at the cost of another lab."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def docker(engine: Engine, words: list[str]) -> None:
 
 
 def image_id(data: dict[str, Any], name: str) -> str:
-    """Made of its name, and of how often it was built anew (the test says that in ``builds``)."""
+    """Made of its name, and of how often it was rebuilt (the test says that in ``builds``)."""
     return hashlib.sha256(f"{name} {data.get('builds', 0)}".encode()).hexdigest()
 
 

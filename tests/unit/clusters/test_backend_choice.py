@@ -20,7 +20,7 @@ from tests.unit.clusters.fake_machine import Machine, Quiet
     ("mode", "message", "fix"),
     [
         ({"absent": True}, "no Docker engine answers", "start Docker Desktop"),
-        ({"denied": True}, "does not let this user in", "usermod -aG docker"),
+        ({"denied": True}, "does not let this user connect", "usermod -aG docker"),
         ({"small": True}, r"expected 3.5 GiB of memory for the Docker engine; found 2.0 GiB", "Settings, Resources"),
     ],
 )
@@ -50,7 +50,7 @@ def test_a_kind_older_than_the_pin_is_refused(machine: Machine) -> None:
 
 def test_auto_says_which_and_why(machine: Machine) -> None:
     found, why = backends.choose()
-    assert (found.name, why) == ("kind", "a Docker engine answers, and there is kind")
+    assert (found.name, why) == ("kind", "Docker is running and kind is installed")
     tools = Path(os.environ["PATH"].split(os.pathsep)[0])
     (tools / "kind").unlink()
     assert backends.choose()[0].name == "k3d"

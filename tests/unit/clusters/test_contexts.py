@@ -143,13 +143,13 @@ def test_a_cluster_that_may_not_be_read(team: Team, state: Path, capsys: pytest.
     message = 'nodes is forbidden: User "ada" cannot list resource "nodes"'
     team[1].answers["/api/v1/nodes"] = {"status_code": 403, "message": message}
     said = refused(capsys, state, UP)
-    assert "context team-gpu cannot be looked at" in said and message in said and "HTTP 403" in said
+    assert "context team-gpu cannot be inspected" in said and message in said and "HTTP 403" in said
 
 
 def test_every_right_that_is_missing_is_named(team: Team, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     team[0].denied = {"delete namespaces", "create customresourcedefinitions"}
     said = refused(capsys, state, [*UP, "--yes"])
-    assert "team-app lacks rights" in said
+    assert "team-app lacks cluster-wide permissions" in said
     assert "delete namespaces, create customresourcedefinitions.apiextensions.k8s.io" in said
 
 
@@ -158,7 +158,7 @@ def test_nodes_must_be_ours_to_label_only_where_gpus_are_simulated(
 ) -> None:
     team[0].denied = team[1].denied = {"patch nodes"}
     said = refused(capsys, state, [*UP, "--yes"])
-    assert "team-gpu lacks rights in the whole cluster: patch nodes" in said
+    assert "team-gpu lacks cluster-wide permissions: patch nodes" in said
 
 
 def test_both_contexts_lead_to_one_cluster(team: Team, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -228,20 +228,20 @@ def test_workers_are_labelled_and_not_the_control_plane_nor_more_than_needed() -
     assert labels["w0"]["nvidia.com/gpu.present"] == "true" and labels["w0"]["nvidia.com/gpu.count"] == "4"
 
 
-def test_a_label_that_is_there_is_not_ours() -> None:
+def test_an_existing_label_is_not_ours() -> None:
     marked = Node("m", {"nvidia.com/gpu.present": "true", "nvidia.com/gpu.count": "2"}, 0, True)
     labels = plan.labels_to_simulate(facts(marked, Node("w", {}, 0, True)))
     assert list(labels) == ["m"] and list(labels["m"]) == ["nvidia.com/gpu.product"]
 
 
-def test_a_card_without_its_device_plugin_is_not_covered_up() -> None:
-    card = Node("g1", {"feature.node.kubernetes.io/pci-10de.present": "true"}, 0, True)
-    with pytest.raises(errors.UsageError, match=r"g1 .* has an NVIDIA card but offers no nvidia\.com/gpu"):
-        plan.labels_to_simulate(facts(card))
+def test_a_gpu_without_its_device_plugin_is_not_covered_up() -> None:
+    node = Node("g1", {"feature.node.kubernetes.io/pci-10de.present": "true"}, 0, True)
+    with pytest.raises(errors.UsageError, match=r"g1 .* has an NVIDIA GPU but offers no nvidia\.com/gpu"):
+        plan.labels_to_simulate(facts(node))
 
 
 def test_no_node_to_simulate_on() -> None:
-    with pytest.raises(errors.UsageError, match="no node that could simulate one"):
+    with pytest.raises(errors.UsageError, match="no node that can simulate GPUs"):
         plan.labels_to_simulate(facts(Node("g1", {}, 0, False)))
 
 

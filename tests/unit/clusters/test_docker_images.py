@@ -44,7 +44,7 @@ def test_what_the_nodes_have_is_not_loaded_again(machine: Machine, backend: Dock
     assert sorted(name for name, _ in machine.read()["loaded"][6:]) == NODES[backend.name][3:]
 
 
-def test_an_image_that_was_built_anew_is_loaded_under_the_same_name(machine: Machine, backend: DockerBackend) -> None:
+def test_an_image_that_was_rebuilt_is_loaded_under_the_same_name(machine: Machine, backend: DockerBackend) -> None:
     backend.up(Quiet())
     machine.write(builds=1)
     backend.loader().load([images.LAB_IMAGE], Quiet())

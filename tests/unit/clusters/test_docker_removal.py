@@ -28,7 +28,9 @@ def test_down_removes_all_that_up_made_and_nothing_else(machine: Machine, backen
 def test_a_cluster_of_our_name_that_is_not_ours_is_never_touched(machine: Machine, backend: DockerBackend) -> None:
     foreign(machine, backend, "gpu", "kind")
     before = machine.read()["containers"]
-    with pytest.raises(errors.NameTaken, match=f"a {backend.name} cluster named gpu exists that this lab did not make") as caught:
+    with pytest.raises(
+        errors.NameTaken, match=f"a {backend.name} cluster named gpu exists that this lab did not create"
+    ) as caught:
         backend.up(Quiet())
     assert "delete" in caught.value.fix and "gpu" in caught.value.fix
     backend.down()
@@ -123,7 +125,7 @@ def test_a_volume_without_a_cluster_goes_and_one_of_a_foreign_cluster_stays(mach
     assert machine.read()["volumes"] == {"k3d-gpu-images": "gpu", "k3d-dev-images": "dev"}
 
 
-def test_what_a_killed_up_left_is_made_anew_or_removed(machine: Machine) -> None:
+def test_what_a_killed_up_left_is_recreated_or_removed(machine: Machine) -> None:
     backend = kind()
     backend.up(Quiet())
     # Killed between the creation of the containers and the kubeconfig: nothing says that they are complete.

@@ -25,7 +25,7 @@ def load(tool: str, cluster: str) -> dict[str, Any]:
 
 
 def gpu_labels(spec: ClusterSpec) -> list[dict[str, str] | None]:
-    """The labels of each worker as the topology wants them; None for one without cards."""
+    """The labels of each worker as the topology wants them; None for one without GPUs."""
     return [
         {"nvidia.com/gpu.present": "true", "nvidia.com/gpu.product": gpu.product, "nvidia.com/gpu.count": str(gpu.count)}
         if (gpu := node.gpu)

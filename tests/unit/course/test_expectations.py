@@ -84,9 +84,9 @@ def counted(value: float | None) -> Any:
 @pytest.mark.parametrize(
     ("look", "enough", "few", "none"),
     [
-        (capacity.one_card_was_full, (7.0, "7 waited at most"), (0.0, "0 waited at most"), "never just one model server ready"),
+        (capacity.one_gpu_was_full, (7.0, "7 waited at most"), (0.0, "0 waited at most"), "never just one model server ready"),
         (
-            capacity.two_cards_gave_more,
+            capacity.two_gpus_generated_more,
             (861.2, "861 tokens a second at most"),
             (438.0, "438 tokens a second at most"),
             "never two model servers",
@@ -103,9 +103,9 @@ def test_10_says_what_was_seen(look: Any, enough: tuple[float, str], few: tuple[
 @pytest.mark.parametrize(
     ("rows", "found"),
     [
-        ([("bad-rollout", 2.0)], "never made: link-latency"),
-        ([("bad-rollout", 2.0), ("link-latency", None)], "in force: link-latency"),
-        ([], "never made: bad-rollout, link-latency"),
+        ([("bad-rollout", 2.0)], "never injected: link-latency"),
+        ([("bad-rollout", 2.0), ("link-latency", None)], "still active: link-latency"),
+        ([], "never injected: bad-rollout, link-latency"),
     ],
 )
 def test_11_1_wants_both_causes_made_and_repaired(rows: list[tuple[str, float | None]], found: str) -> None:
@@ -305,7 +305,7 @@ def test_06_5_wants_the_chat_in_and_the_visitor_out(answers: tuple[str, str], ok
     ("names", "found"),
     [
         (["answers-gpu", "answers-flat-gpu", "answers-federated", "x"], "answers-federated, answers-flat-gpu, answers-gpu, x"),
-        (["answers-gpu"], "not there: answers-flat-gpu, answers-federated"),
+        (["answers-gpu"], "missing: answers-flat-gpu, answers-federated"),
     ],
 )
 def test_09_2_names_the_way_that_is_missing(monkeypatch: pytest.MonkeyPatch, names: list[str], found: str) -> None:

@@ -98,9 +98,9 @@ WRONG = next(letter for letter in MYSTERY.repairs if letter != MYSTERY.right_let
         (RIGHT, 2, 30, 80),
         (RIGHT, 0, 60 + 15 * 4, 96),
         (RIGHT, 0, 10_000, 70),
-        (Diagnosis("card", MYSTERY.fault.object, MYSTERY.right_letter), 0, 30, 60),
+        (Diagnosis("gpu", MYSTERY.fault.object, MYSTERY.right_letter), 0, 30, 60),
         (Diagnosis("mesh", "one GPU", WRONG), 0, 30, 40),
-        (Diagnosis("card", "one GPU", WRONG), 3, 10_000, 0),
+        (Diagnosis("gpu", "one GPU", WRONG), 3, 10_000, 0),
     ],
 )
 def test_every_part_of_a_diagnosis_is_graded(diagnosis: Diagnosis, hints: int, seconds: float, total: int) -> None:
@@ -254,9 +254,9 @@ def test_a_game_from_the_page_to_the_leaderboard(lab: Any) -> None:
     assert "over" in repr(game)
 
 
-def test_the_choices_name_every_plane_object_and_repair(lab: Any) -> None:
+def test_the_choices_name_every_layer_object_and_repair(lab: Any) -> None:
     told = GameDay(lab, 2, "ada", seed=1).choices()
-    assert all(plane in told for plane in LAYERS) and all(f"{letter}: " in told for letter in "ABCDE")
+    assert all(layer in told for layer in LAYERS) and all(f"{letter}: " in told for letter in "ABCDE")
 
 
 def test_hints_run_out(lab: Any) -> None:

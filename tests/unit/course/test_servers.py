@@ -65,7 +65,7 @@ def test_the_notebooks_open_even_if_the_clusters_do_not_run(did: list[str], monk
 
     monkeypatch.setattr(backends, "current", lambda: SimpleNamespace(prepare=lambda progress: None, up=up))
     result = invoke("start", "--no-browser")
-    assert did == ["jupyter"] and "the clusters do not run: the lab of another checkout runs" in result.output
+    assert did == ["jupyter"] and "the clusters are not running: the lab of another checkout runs" in result.output
 
 
 def test_stop_without_clusters_still_ends_jupyterlab_and_without_both_says_so(

@@ -13,7 +13,7 @@ def test_the_recorded_waits() -> None:
     assert [backoff.next() for _ in range(8)] == [0, 10, 20, 40, 80, 160, 300, 300]
 
 
-def test_running_well_for_ten_minutes_starts_the_count_anew() -> None:
+def test_running_well_for_ten_minutes_restarts_the_count() -> None:
     backoff = Backoff()
     for _ in range(4):
         backoff.next()

@@ -31,7 +31,7 @@ def test_compiles_reports_leaves_only_programs_and_mends_a_corrupted_one(recipe:
     whole = program.read_bytes()
     program.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     build.build(recipe, recorder)
-    assert "getting Hello again: hello is not what was put there (its checksum differs)" in recorder.lines
+    assert "getting Hello again: hello has changed since it was stored (its checksum differs)" in recorder.lines
     assert program.read_bytes() == whole
 
 

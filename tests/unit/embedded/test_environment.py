@@ -81,7 +81,7 @@ async def test_a_key_of_a_file(tmp_path: Path) -> None:
     ("reference", "complaint"),
     [
         (from_file(key="L"), 'environment variable key "L" not found in file "made/env"'),
-        (from_file(path="../../../env"), "it leads out of it"),
+        (from_file(path="../../../env"), "leads out of the volume"),
         (from_file(volumeName="w"), 'cannot find the volume "w" referenced by FileKeyRef'),
         ({"name": "X", "valueFrom": {"oracleRef": {}}}, "does not know env X with valueFrom oracleRef"),
     ],

@@ -57,7 +57,7 @@ def test_a_program_that_still_compiles_is_waited_for(program: Path, tmp_path: Pa
     assert container.state == creating, "no ErrImagePull, no back-off: the pod is ContainerCreating"
 
 
-def test_a_program_that_is_there_is_used_at_once(program: Path, tmp_path: Path) -> None:
+def test_an_existing_program_is_used_at_once(program: Path, tmp_path: Path) -> None:
     program.touch()
     image = ImageTable().find(PROMETHEUS)
     assert image is not None

@@ -86,7 +86,7 @@ def test_what_exists_is_kept_and_only_what_is_missing_is_made(keys: Path) -> Non
     issued.verify_directly_issued_by(x509.load_pem_x509_certificate((keys / "gpu" / "ca.crt").read_bytes()))
 
 
-def test_an_interrupted_folder_is_made_anew(keys: Path) -> None:
+def test_an_interrupted_folder_is_recreated(keys: Path) -> None:
     (keys / "app").rename(keys / "app.tmp")
     pki.ensure()
     assert (keys / "app" / "admin.crt").exists() and not (keys / "app.tmp").exists()

@@ -110,7 +110,7 @@ def test_status_counts_devices() -> None:
     assert status["nodeInfo"]["kubeletVersion"].endswith("+embedded")
 
 
-def test_conditions_remember_since_when() -> None:
+def test_conditions_keep_their_transition_time() -> None:
     first = node_object.status(GPU_NODE, {}, {}, {}, NOW)
     second = node_object.status(GPU_NODE, first, {}, {}, LATER)
     ready = second["conditions"][-1]

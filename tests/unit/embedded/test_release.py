@@ -75,7 +75,7 @@ def test_what_is_refused_is_compiled_instead_and_only_release_fails(
     site.cuts[path] = [1] * 20 if habit == "truncated" else []
     build.build(recipe, recorder, "auto")
     assert (recipe.output / "hello").read_bytes() == b"compiled here"
-    assert any(line.startswith("compiling, since ") for line in recorder.lines)
+    assert any(line.startswith("compiling, because ") for line in recorder.lines)
     assert "compiled from" in (recipe.output / manifest.NAME).read_text()
 
 

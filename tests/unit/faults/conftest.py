@@ -1,4 +1,4 @@
-"""Clusters that remember what was done to them."""
+"""Clusters that record what was done to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labs.session import Session
 
 @dataclass
 class FakeGpuCluster:
-    """Two nodes with four cards each, driven by the commands ``labs.faults`` sends; ``broken`` makes the next one fail."""
+    """Two nodes with four GPUs each, driven by the commands ``labs.faults`` sends; ``broken`` makes the next one fail."""
 
     name: str = "gpu"
     api: Any = "the gpu cluster's client"

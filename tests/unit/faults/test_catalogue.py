@@ -13,7 +13,7 @@ from labs.faults.injectors import injector
 DOCUMENT = config.ROOT / "docs" / "failures.md"
 
 
-def test_there_are_enough_on_every_plane_and_level() -> None:
+def test_there_are_enough_on_every_layer_and_level() -> None:
     faults = catalogue().values()
     assert len(faults) >= 20
     assert {fault.layer for fault in faults} == set(LAYERS) and {fault.level for fault in faults} == {1, 2, 3}

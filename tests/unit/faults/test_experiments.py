@@ -1,4 +1,4 @@
-"""Experiments: what a hypothesis makes of requests, which plane moved, and that a run that fails leaves nothing."""
+"""Experiments: what a hypothesis makes of requests, which layer moved, and that a run that fails leaves nothing."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Server:
         return pd.DataFrame({"value": values}, index=index)
 
 
-def test_every_plane_has_its_numbers_in_every_phase() -> None:
+def test_every_layer_has_its_numbers_in_every_phase() -> None:
     servers: Any = {"app": Server(1, 1), "gpu": Server(1400, 400)}
     found = layers.table(servers, PHASES)
     assert set(found["layer"]) == {"gpu", "kubernetes", "serving", "mesh", "network"} and len(found) == len(INDICATORS)
@@ -163,7 +163,7 @@ class Now:
         return pd.Series([] if self._level is None else [self._level], dtype="float64")
 
 
-def test_a_glance_tells_what_moved_since_an_earlier_one() -> None:
+def test_a_snapshot_tells_what_moved_since_an_earlier_one() -> None:
     quiet: Any = {"app": Now(1), "gpu": Now(1400)}
     hot: Any = {"app": Now(1), "gpu": Now(None)}
     before = layers.snapshot(quiet)

@@ -1,4 +1,4 @@
-"""``lab gpu``: the cards' own commands, against a cluster that remembers what was sent."""
+"""``lab gpu``: the GPUs' own commands, against a cluster that records what was sent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from labs import cli
 
-CARD = {
+DEVICE = {
     "index": 2,
     "state": "lost",
     "utilization_percent": 0,
@@ -32,7 +32,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         words = (words[3], *words[words.index("ctl") + 1 :])
         commands.append(words)
         known = {"xid79": {"summary": "gone", "xid": 79}, "hang": {"summary": "stuck", "xid": 0}}
-        return json.dumps([CARD] if words[1] == "list" else {"known": known, "gpus": [{"gpu": 2, "faults": ["xid79"]}]})
+        return json.dumps([DEVICE] if words[1] == "list" else {"known": known, "gpus": [{"gpu": 2, "faults": ["xid79"]}]})
 
     def select(api: Any, kind: str, namespace: str, **selectors: str) -> list[dict[str, Any]]:
         return [{"metadata": {"name": f"simulator-{n}"}, "spec": {"nodeName": n}} for n in nodes]
@@ -44,7 +44,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return commands
 
 
-def test_cards_of_all_nodes_are_listed(sent: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]) -> None:
+def test_gpus_of_all_nodes_are_listed(sent: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["gpu", "list", "--json"]) == 0
     assert [row["node"] for row in json.loads(capsys.readouterr().out)] == ["a", "b"]
     assert cli.run(["gpu", "list"]) == 0

@@ -86,7 +86,7 @@ def test_an_expired_issuer_is_of_the_same_anchor_and_comes_back(
     monkeypatch.setattr(identity.ForeignAnchor, "_restart_components", lambda self, session: None)
     maker.heal(session, {}, saved_state)
     assert certificate(issuer) == before
-    assert {name for kind, name in cluster if kind == "Pod"} == {"old"}, "who waits for a certificate is made anew"
+    assert {name for kind, name in cluster if kind == "Pod"} == {"old"}, "a pod that waits for a certificate is replaced"
 
 
 def test_an_issuer_in_another_form_is_refused_before_anything_changes(session: Session, issuer: dict[str, Any]) -> None:
@@ -138,7 +138,7 @@ def test_extra_objects_come_and_go_and_are_not_made_twice(session: Session, clus
     storm.heal(session, parameters, {})
 
 
-def test_a_lost_plugin_is_that_of_the_first_node_with_cards_or_of_the_one_named(session: Session, cluster: Any) -> None:
+def test_a_lost_plugin_is_that_of_the_first_node_with_gpus_or_of_the_one_named(session: Session, cluster: Any) -> None:
     names = ("k3d-gpu-agent-0", "k3d-gpu-agent-1")
     label = "nvidia.com/gpu.present"
     for name in names:
@@ -217,7 +217,7 @@ def test_a_proxy_is_killed_until_the_kubelet_holds_it_back(
     assert backend.nodes.calls == [("app", "chat-1", "linkerd-proxy")] * 2
 
 
-HELD_BACK: dict[str, Any] = {
+IN_CRASH_LOOP: dict[str, Any] = {
     "metadata": {
         "name": "model-server-0",
         "namespace": "ml",
@@ -236,7 +236,7 @@ READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
         ([[READY]], 1),
     ],
 )
-def test_a_cards_heal_waits_for_the_pod_that_used_it_while_there_is_one(
+def test_a_gpus_heal_waits_for_the_pod_that_used_it_while_there_is_one(
     session: Session, monkeypatch: pytest.MonkeyPatch, looks: list[list[dict[str, Any]]], expected: int
 ) -> None:
     seen: list[str] = []
@@ -257,13 +257,13 @@ def test_a_cards_heal_waits_for_the_pod_that_used_it_while_there_is_one(
     assert seen == ["metadata.name=model-server-0"] * expected
 
 
-def test_a_pod_that_is_held_back_after_its_second_failure_is_replaced(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_in_a_crash_loop_after_its_second_failure_is_replaced(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     simulators: Any = kube.select
     deleted: list[tuple[Any, ...]] = []
     waited: list[tuple[Any, ...]] = []
 
     def select(*words: Any, **chosen: str) -> list[dict[str, Any]]:
-        return simulators(*words, **chosen) if chosen.get("labels") else [] if deleted else [HELD_BACK]
+        return simulators(*words, **chosen) if chosen.get("labels") else [] if deleted else [IN_CRASH_LOOP]
 
     monkeypatch.setattr(kube, "select", select)
     monkeypatch.setattr(kube, "delete", lambda api, *words, **_: deleted.append(words))
@@ -283,10 +283,10 @@ def test_a_pod_that_nobody_replaces_or_that_is_starting_is_left_alone(
     session: Session, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(kube, "delete", lambda *_, **__: pytest.fail("deleted"))
-    assert simulated_gpu.SimulatedGpu("xid94")._replace(session, HELD_BACK | change) is None
+    assert simulated_gpu.SimulatedGpu("xid94")._replace(session, IN_CRASH_LOOP | change) is None
 
 
-def test_a_heal_does_not_wait_for_ever_for_a_pod_that_left_its_card(
+def test_a_heal_does_not_wait_for_ever_for_a_pod_that_left_its_gpu(
     session: Session, gpu: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulators = kube.select

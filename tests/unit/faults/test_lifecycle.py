@@ -1,4 +1,4 @@
-"""Faults against clusters that only remember: refused before anything changes, healed however the block ends."""
+"""Faults against clusters that only record: refused before anything changes, healed however the block ends."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def series(page: str) -> dict[tuple[str, str], float]:
     return {(sample.name, sample.labels["gpu"]): float(sample.value) for family in families for sample in family.samples}
 
 
-def test_every_field_of_every_gpu_is_there_with_its_labels(fleet: Fleet) -> None:
+def test_every_field_of_every_gpu_has_its_labels(fleet: Fleet) -> None:
     page = render(fleet, {fleet.gpus[1].uuid: [Holder("model-0", "ml", "server")]})
     assert len(series(page)) == (len(FIELDS) + 1) * 4
     line = next(line for line in page.splitlines() if line.startswith("DCGM_FI_DEV_GPU_UTIL") and 'gpu="1"' in line)

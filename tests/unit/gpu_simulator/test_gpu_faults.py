@@ -1,4 +1,4 @@
-"""Each fault of a GPU on each plane: Kubernetes (health), DCGM (the page), serving (the answer to a program)."""
+"""Each fault of a GPU on each layer: Kubernetes (health), DCGM (the page), serving (the answer to a program)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from labs.wire.gpu_work import Work, WorkAnswer
 WEIGHTS = 26_000_000_000
 BUSY = Work("model", 100, 20, WEIGHTS, 10**9, 4, STEP, "one")
 
-PLANES = {
+LAYERS = {
     # fault: health, state for the context that was there, state for a new context, series of the page that change
     "overheat": (HEALTHY, "ok", "ok", {}),
     "power-cap": (HEALTHY, "ok", "ok", {}),
@@ -70,12 +70,12 @@ def health_of(fleet: Fleet, disabled: str = "") -> str:
 
 
 def test_every_fault_is_in_the_table() -> None:
-    assert list(PLANES) == list(FAULTS)
+    assert list(LAYERS) == list(FAULTS)
 
 
-@pytest.mark.parametrize("name", PLANES)
-def test_a_fault_reaches_every_plane_and_heals(name: str, fleet: Fleet, clock: SimpleNamespace) -> None:
-    kubernetes, there, new, series = PLANES[name]
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_fault_reaches_every_layer_and_heals(name: str, fleet: Fleet, clock: SimpleNamespace) -> None:
+    kubernetes, there, new, series = LAYERS[name]
     work(fleet, clock, 2)
     fleet.inject(fleet.gpus[0], FAULTS[name])
     assert work(fleet, clock, 61).state == there

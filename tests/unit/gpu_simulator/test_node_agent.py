@@ -21,7 +21,7 @@ from labs.pods.gpu_simulator.profile import profile_of
 from labs.pods.gpu_simulator.settings import Settings, parse
 from tests.support.waiting import until
 
-CARDS = 64
+GPUS = 64
 A100 = profile_of("NVIDIA-A100-SXM4-80GB")
 MIXED = parse("{flags: {migStrategy: mixed}, mig: [{devices: [0], mig-devices: {1g.10gb: 2}}]}")
 
@@ -53,10 +53,10 @@ def pod(number: int, folder: Path) -> PodRecord:
 
 
 async def test_64_gpus_on_one_node_go_to_64_pods_in_order(folder: Path) -> None:
-    fleet = Fleet.of("n", A100, CARDS, lambda: 0.0)
-    devices, pods = Devices(folder / "checkpoint.json"), [pod(number, folder) for number in range(CARDS)]
+    fleet = Fleet.of("n", A100, GPUS, lambda: 0.0)
+    devices, pods = Devices(folder / "checkpoint.json"), [pod(number, folder) for number in range(GPUS)]
     async with service(devices, pods, folder), simulated(fleet, Settings(), folder):
-        await until(lambda: devices.allocatable() == {"nvidia.com/gpu": CARDS})
+        await until(lambda: devices.allocatable() == {"nvidia.com/gpu": GPUS})
         for one in pods:
             await devices.allocate(one, "main", "nvidia.com/gpu", 1)
         holders = PodResources(folder / "pr" / "kubelet.sock")
@@ -64,8 +64,8 @@ async def test_64_gpus_on_one_node_go_to_64_pods_in_order(folder: Path) -> None:
         await holders.close()
         assert held == {gpu.uuid: [f"pod-{gpu.index}"] for gpu in fleet.gpus}
         fleet.inject(fleet.gpus[63], FAULTS["xid79"])
-        await until(lambda: devices.allocatable() == {"nvidia.com/gpu": CARDS - 1})
-        assert devices.capacity() == {"nvidia.com/gpu": CARDS}
+        await until(lambda: devices.allocatable() == {"nvidia.com/gpu": GPUS - 1})
+        assert devices.capacity() == {"nvidia.com/gpu": GPUS}
 
 
 async def test_every_resource_comes_back_after_a_restart_of_the_agent(folder: Path) -> None:

@@ -57,7 +57,7 @@ def test_nodes_go_with_their_cluster(state: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
-        ("backend", "embedded", "expected a lab whose files have layout 2; found layout 1"),
+        ("backend", "embedded", "expected lab files with layout 2; found layout 1"),
         ("lab.json", '{"layout": 3, "backend": "embedded"}', "found layout 3"),
         ("lab.json", '{"layout": 2, "backend": "embedded", "clusters": [{}]}', "is damaged"),
         ("lab.json", "{", "is damaged"),

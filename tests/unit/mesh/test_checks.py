@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from labs.mesh import certificates
-from labs.mesh.linkerd_cli import checks_control_plane as plane
+from labs.mesh.linkerd_cli import checks_control_plane as control
 from labs.mesh.linkerd_cli import checks_identity as identity
 from labs.mesh.linkerd_cli.checking import Category, Check, CheckError, Report, run_categories
 from labs.wire.kube_api import ApiError, KubeApi, Object
@@ -81,7 +81,7 @@ async def test_an_issuer_that_expires_soon_is_a_warning() -> None:
 
 
 async def test_a_proxy_that_is_not_ready_fails_and_is_named() -> None:
-    look = plane.proxies_ready("shop").look
+    look = control.proxies_ready("shop").look
     await look(api(chat=meshed(True)))
     with pytest.raises(CheckError, match="shop/chat-0"):
         await look(api(chat=meshed(False)))

@@ -58,7 +58,7 @@ def test_accuracy_on_entries_left_out_one_by_one() -> None:
     for entry in ENTRIES:
         without = Classifier(examples(other for other in ENTRIES if other is not entry))
         right += without.classify(entry.symptom) == TEAMS[entry.id.partition("-")[0]]
-    # 24 of 41 when this was written: an entry's neighbours often talk of another plane. The most frequent team alone has 13.
+    # 24 of 41 when this was written: an entry's neighbours often talk of another layer. The most frequent team alone has 13.
     assert right / len(ENTRIES) >= 0.55
 
 

@@ -208,7 +208,7 @@ VLLM = {
 """The names of https://docs.vllm.ai/en/stable/usage/metrics/ that a server without LoRA, speculation and connectors has."""
 
 
-async def test_every_metric_of_vllm_is_there_from_the_first_scrape_on(start: Start) -> None:
+async def test_every_metric_of_vllm_exists_from_the_first_scrape_on(start: Start) -> None:
     running = await start()
     text = await (await running.http.get(running.metrics + "/metrics")).text()
     found = dict(re.findall(r"^# TYPE (vllm:\S+) (\w+)$", text, re.MULTILINE))

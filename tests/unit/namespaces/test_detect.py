@@ -21,8 +21,8 @@ def refused() -> None:
     [
         ("sys/kernel/apparmor_restrict_unprivileged_userns", "1\n", "AppArmor", "kernel.apparmor_restrict_unprivileged_userns=0"),
         ("sys/kernel/unprivileged_userns_clone", "0\n", "reserves", "kernel.unprivileged_userns_clone=1"),
-        ("sys/user/max_user_namespaces", "0\n", "user namespaces are switched off", "user.max_user_namespaces=15000"),
-        ("sys/user/max_net_namespaces", "0\n", "net namespaces are switched off", "user.max_net_namespaces=15000"),
+        ("sys/user/max_user_namespaces", "0\n", "user namespaces are disabled", "user.max_user_namespaces=15000"),
+        ("sys/user/max_net_namespaces", "0\n", "net namespaces are disabled", "user.max_net_namespaces=15000"),
         ("self/status", "Name:\tx\nSeccomp:\t2\n", "seccomp", "seccomp=unconfined"),
     ],
 )
@@ -81,7 +81,7 @@ def test_the_kernels_own_switch(python: Inside, kind: str) -> None:
         os.wait()
     """)
     assert "No space left on device" in said
-    assert f"{kind} namespaces are switched off" in said
+    assert f"{kind} namespaces are disabled" in said
 
 
 @needs_namespaces

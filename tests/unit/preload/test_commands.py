@@ -12,7 +12,7 @@ from labs.cli import run
 
 def test_a_bundle_from_the_network_needs_its_checksum(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["preload", "load", "http://127.0.0.1:1/lab.tar.zst"]) == 2
-    assert "expected the checksum" in capsys.readouterr().err
+    assert "expected --sha256" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_there_says_so(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_list_and_archives_are_gathered_and_the_list_is_asked_for_once(
     site: Site, docker: Path, cache: Path, progress: Any
 ) -> None:
     part = K3sImages()
-    assert missing([part]) == [f"images of k3s: {part.listing} is not there"]
+    assert missing([part]) == [f"images of k3s: {part.listing} is missing"]
     part.gather(progress)
     part.gather(progress)
     assert len(site.asked) == 1
@@ -82,7 +82,7 @@ def test_list_and_archives_are_gathered_and_the_list_is_asked_for_once(
     assert all(file.exists() for file in part.files.values()) and missing([part]) == []
 
 
-def test_a_bundle_tells_offline_what_is_there_and_what_is_not(
+def test_a_bundle_tells_offline_what_it_has_and_what_it_lacks(
     site: Site, docker: Path, cache: Path, maker: Maker, progress: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = K3sImages()

@@ -98,7 +98,7 @@ def test_members_and_list_must_be_the_same(maker: Any, cache: Path, progress: An
     manifest = maker.manifest()
     bundle = maker.make()
     for members, words in (
-        (manifest.members[:1], "which its list of contents has not"),
+        (manifest.members[:1], "which is not in its list of contents"),
         (
             (*manifest.members, Member("tools/k3d-1", 1, "0" * 64)),
             "the bundle lacks tools/k3d-1",

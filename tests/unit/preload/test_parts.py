@@ -33,7 +33,7 @@ def test_an_image_is_pulled_and_exported_for_the_engines_platform(docker: Path, 
     assert BUSYBOX.files == {"images/busybox-1.tar": archive}
 
 
-def test_an_image_that_is_there_is_not_pulled_again(docker: Path, progress: Any) -> None:
+def test_a_present_image_is_not_pulled_again(docker: Path, progress: Any) -> None:
     (docker / "has").touch()
     BUSYBOX.gather(progress)
     assert calls(docker, "pull") == []
@@ -65,7 +65,7 @@ def test_the_nodes_own_image_goes_into_the_engine_under_its_tag(docker: Path, ca
 
 def test_no_docker_at_all_is_said_of_every_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert missing([NODE, NODE]) == [f"image {NODE.name}: expected the command docker; there is none"] * 2
+    assert missing([NODE, NODE]) == [f"image {NODE.name}: expected the command docker; it is not installed"] * 2
 
 
 def test_kind_is_told_the_tag_where_an_archive_lost_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,9 +111,7 @@ def test_k3ds_helper_is_of_the_version_of_the_k3d_in_the_bundle() -> None:
     assert images.engine_images("k3d")[-1] == f"ghcr.io/k3d-io/k3d-tools:{config.versions()['k3d']['version']}"
 
 
-def test_the_parts_are_known_before_the_command_that_tells_images_is_there(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_parts_are_known_before_the_command_that_lists_images_exists(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """``load`` on a machine with nothing: the bundle itself brings that command."""
     monkeypatch.setattr("labs.mesh.linkerd.candidates", lambda path: iter(()))
     parts = contents.parts(DockerBackend(K3D))

@@ -53,7 +53,7 @@ def test_what_an_interrupted_call_left_is_continued_by_the_next(site: Site, tmp_
     assert (tmp_path / "program").read_bytes() == CONTENT
 
 
-def test_the_wrong_checksum_is_refused_and_the_next_call_starts_afresh(site: Site, tmp_path: Path) -> None:
+def test_the_wrong_checksum_is_refused_and_the_next_call_starts_over(site: Site, tmp_path: Path) -> None:
     target = tmp_path / "program"
     target.write_bytes(b"the old one")
     site.files[path_of(URL)] = CONTENT[:-1] + b"!"
@@ -154,7 +154,7 @@ def test_a_program_in_an_archive(site: Site, tmp_path: Path) -> None:
 def test_an_archive_without_the_program(site: Site, tmp_path: Path) -> None:
     etcd = releases.asset("etcd", LINUX)
     site.publish(etcd, archive("README", b""))
-    with pytest.raises(errors.DownloadError, match="it is not there"):
+    with pytest.raises(errors.DownloadError, match="it is missing"):
         etcd.fetch(tmp_path / "etcd")
     assert not (tmp_path / "etcd").exists()
 

@@ -121,7 +121,7 @@ def test_progress_names_the_package(bootstrap: ModuleType, capsys: pytest.Captur
     [
         ("Could not connect", "check the network"),
         ("ensurepip is not available", "python3-venv"),
-        ("OSError: [Errno 28] No space left on device", "free some room"),
+        ("OSError: [Errno 28] No space left on device", "free some space"),
         ("THESE PACKAGES do not match the hashes", "another index or mirror"),
     ],
 )

@@ -27,7 +27,7 @@ def test_its_commands_are_the_labs(settings: dict[str, Any], moment: str) -> Non
     assert {word for word in words if not word.startswith("--")} <= {*TOOLS, *BACKENDS}
 
 
-def test_what_it_opens_is_there(settings: dict[str, Any]) -> None:
+def test_what_it_opens_exists(settings: dict[str, Any]) -> None:
     assert all((ROOT / name).exists() for name in settings["customizations"]["codespaces"]["openFiles"])
 
 

@@ -43,7 +43,7 @@ def test_a_machine_with_docker_is_looked_at_without_an_error(backend: str, capsy
 def test_no_engine_is_one_finding_and_what_needs_one_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def none() -> Engine:
         raise errors.EngineUnusable(
-            "a Docker engine is there, but does not let this user in", fix="sudo usermod -aG docker $USER"
+            "a Docker engine is running, but does not let this user connect", fix="sudo usermod -aG docker $USER"
         )
 
     monkeypatch.setattr(docker, "engine", none)
@@ -140,7 +140,7 @@ def test_requests_to_this_machine_arrive() -> None:
 def test_a_request_that_goes_to_the_proxy_is_seen_by_asking(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
     found = doctor_network.loopback_is_direct()
-    assert not found.ok and found.found.startswith("those of Python do not arrive at http://127.0.0.1:")
+    assert not found.ok and found.found.startswith("requests from Python do not arrive at http://127.0.0.1:")
     assert found.fix.startswith("export NO_PROXY=localhost,127.0.0.1,127.0.0.0/8")
     monkeypatch.setenv("no_proxy", found.fix.partition("=")[2].partition(";")[0])
     assert doctor_network.loopback_is_direct().ok
@@ -174,9 +174,9 @@ eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
 @pytest.mark.parametrize(
     ("interface", "network", "mask", "ok", "found"),
     [
-        ("tun0", "0000000A", "000000FF", False, "tun0 takes 10.0.0.0/8, which overlaps 10.10.0.0/16"),
-        ("wg0", "000010AC", "0000F0FF", False, "wg0 takes 172.16.0.0/12, which overlaps 172.16.0.0/12"),
-        ("tun0", "00000000", "00000000", True, "tun0 takes none of the lab's addresses"),
+        ("tun0", "0000000A", "000000FF", False, "tun0 routes 10.0.0.0/8, which overlaps 10.10.0.0/16"),
+        ("wg0", "000010AC", "0000F0FF", False, "wg0 routes 172.16.0.0/12, which overlaps 172.16.0.0/12"),
+        ("tun0", "00000000", "00000000", True, "tun0 routes none of the lab's addresses"),
         ("eth1", "0000000A", "000000FF", True, "none"),
     ],
 )
@@ -193,7 +193,7 @@ def test_private_networks_of_a_mac(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     row = SimpleNamespace(family=doctor_network.socket.AF_INET, address="10.20.3.4", netmask="255.255.255.0")
     monkeypatch.setattr(doctor_network, "ROUTES", tmp_path / "none")
     monkeypatch.setattr(doctor_network.psutil, "net_if_addrs", lambda: {"utun4": [row], "en0": [row]})
-    assert doctor_network.tunnels().found == "utun4 takes 10.20.3.0/24, which overlaps 10.20.0.0/16"
+    assert doctor_network.tunnels().found == "utun4 routes 10.20.3.0/24, which overlaps 10.20.0.0/16"
 
 
 # Programs

@@ -112,16 +112,16 @@ def test_without_a_queue_there_is_no_knee(began: float) -> None:
 
 
 def test_the_chart_says_in_words_what_it_shows(began: float) -> None:
-    chart = draw({"one card": measured(12, began), "two cards": measured(20, began, 2 * LIMIT)}, reading="Twice as much.")
+    chart = draw({"one GPU": measured(12, began), "two GPUs": measured(20, began, 2 * LIMIT)}, reading="Twice as much.")
     assert chart.png.startswith(b"\x89PNG") and "Twice as much." in chart.alt
-    assert "one card rises to 440" in chart.alt and "two cards: queue from" in chart.alt
-    assert list(chart.table.index) == ["one card", "two cards"] and "tokens/s" in chart.table
-    assert chart.table.loc["two cards", "tokens/s"] == pytest.approx(2 * LIMIT, rel=0.05)
+    assert "one GPU rises to 440" in chart.alt and "two GPUs: queue from" in chart.alt
+    assert list(chart.table.index) == ["one GPU", "two GPUs"] and "tokens/s" in chart.table
+    assert chart.table.loc["two GPUs", "tokens/s"] == pytest.approx(2 * LIMIT, rel=0.05)
 
 
 def test_a_load_that_nobody_answered_says_so(began: float) -> None:
     load = ramp(4, began)
     load.records["ok"] = False
     server: Any = FakePrometheus(4, began)
-    with pytest.raises(UsageError, match="found none that was"):
+    with pytest.raises(UsageError, match="none was answered"):
         measure(load, server)

@@ -40,5 +40,5 @@ def test_processes_that_are_gone_or_not_started_hold_nothing() -> None:
 
 def test_the_chart_says_the_sum_or_that_nothing_runs(family: int) -> None:
     assert "All together: 0." in footprint.chart([{"name": "pods", "pid": family}]).alt
-    assert "No process of the lab runs." in footprint.chart([]).alt
+    assert "No lab process is running." in footprint.chart([]).alt
     assert "docker stats" in footprint.chart([{"name": "app/app-worker", "pid": None}]).alt

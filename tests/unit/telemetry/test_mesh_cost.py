@@ -112,7 +112,7 @@ def test_saturation_is_answers_by_time_and_drawn_as_bars() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0, 50), st.integers(0, 5))
-def test_the_interval_holds_a_shift_that_is_there(shift: float, seed: int) -> None:
+def test_the_interval_holds_an_existing_difference(shift: float, seed: int) -> None:
     draw = np.random.default_rng(seed)
     direct = [draw.gamma(4, 0.5, 60) for _ in range(4)]
     value, low, high = mesh_cost.above(direct, [rounds + shift for rounds in direct], 0.5)

@@ -39,7 +39,7 @@ def test_a_program_imports_nothing_foreign(foreign: Path, name: str) -> None:
     assert result.returncode == 0 and b"gpu-overheat" in result.stdout, result.stderr.decode()
 
 
-def test_the_command_of_the_environment_begins_anew(foreign: Path) -> None:
+def test_the_command_of_the_environment_restarts(foreign: Path) -> None:
     """``lab`` is a script that Python starts before we have a say; the standard library is its affair, our packages are ours."""
     for name in ("json", "typing", "labs"):
         (foreign / f"{name}.py").unlink()

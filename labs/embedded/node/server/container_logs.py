@@ -27,9 +27,9 @@ async def handle(request: web.Request) -> web.StreamResponse:
         return web.Response(status=400, text='{"message": "Unable to decode query."}')
     previous = _flag(request.query.get("previous", ""))
     record = pod.containers.get(container)
-    refusal = why_no_log(record, name, container, previous=previous)
-    if refusal or record is None:
-        return web.Response(status=400, text=refusal)
+    reason = why_no_log(record, name, container, previous=previous)
+    if reason or record is None:
+        return web.Response(status=400, text=reason)
     return await _stream(request, record, options, previous=previous)
 
 

@@ -36,7 +36,7 @@ def check_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options every ``check`` has."""
     for option in (
         click.option("-o", "--output", type=click.Choice(["table", "json", "short"]), default="table"),
-        click.option("--wait", type=Duration(), default="5m", help="How long to wait for what may yet become true."),
+        click.option("--wait", type=Duration(), default="5m", help="How long to wait for the checks to pass."),
     ):
         command = option(command)
     return command
@@ -44,9 +44,9 @@ def check_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @check_options
-@click.option("--pre", is_flag=True, help="Before the control plane is installed.")
-@click.option("--proxy", is_flag=True, help="The data plane's proxies only.")
-@click.option("-n", "--namespace", help="With --proxy: only this namespace.")
+@click.option("--pre", is_flag=True, help="Only run pre-installation checks.")
+@click.option("--proxy", is_flag=True, help="Only run data-plane checks.")
+@click.option("-n", "--namespace", help="With --proxy: only check this namespace.")
 @click.pass_obj
 def check(target: Target, output: str, wait: float, pre: bool, proxy: bool, namespace: str | None) -> int:
     """Check the cluster and the mesh; exit code 1 when something is wrong."""

@@ -16,7 +16,7 @@ from labs.wire.linkerd import ADMIN_PORT
 
 @click.group(cls=StandinGroup)
 def diagnostics() -> None:
-    """What the data plane says of itself."""
+    """Show what the data plane reports."""
 
 
 @diagnostics.command("proxy-metrics")

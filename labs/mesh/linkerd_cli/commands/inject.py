@@ -26,7 +26,7 @@ TEMPLATES = {
 @click.argument("file", type=click.File("r"))
 @click.option("--manual", is_flag=True, hidden=True)
 def inject(file: IO[str], manual: bool) -> None:
-    """Add the annotation to the workloads of FILE ("-" is standard input); the injector adds the proxy when pods are made."""
+    """Add the annotation to the workloads of FILE ("-" is standard input); the injector adds the proxy when pods are created."""
     if manual:
         raise click.UsageError("the stand-in has no --manual: its webhook injects every proxy")
     _transform(file, "enabled", "injected")
@@ -35,7 +35,7 @@ def inject(file: IO[str], manual: bool) -> None:
 @click.command()
 @click.argument("file", type=click.File("r"))
 def uninject(file: IO[str]) -> None:
-    """Take the annotation out again."""
+    """Remove the annotation."""
     _transform(file, None, "uninjected")
 
 

@@ -35,12 +35,12 @@ Identity = tuple[str, str, str]
 
 
 @click.command()
-@click.option("--crds", is_flag=True, help="Print the CRDs only: they are installed first.")
+@click.option("--crds", is_flag=True, help="Print only the CRDs, which you install first.")
 @click.option("--identity-trust-anchors-file", "anchors", type=click.Path(exists=True, path_type=Path))
 @click.option("--identity-issuer-certificate-file", "certificate", type=click.Path(exists=True, path_type=Path))
 @click.option("--identity-issuer-key-file", "key", type=click.Path(exists=True, path_type=Path))
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Override one of the chart's values.")
-@click.option("--ignore-cluster", is_flag=True, help="Do not ask the cluster what is there already.")
+@click.option("--ignore-cluster", is_flag=True, help="Do not check what the cluster already has.")
 @click.pass_obj
 def install(
     target: Target,
@@ -118,10 +118,10 @@ async def refuse_if_not_ready(api: KubeApi, has_identity: bool) -> None:
 
 
 @click.command()
-@click.option("--force", "-f", is_flag=True, help="Also when meshed workloads remain.")
+@click.option("--force", "-f", is_flag=True, help="Uninstall even if meshed workloads remain.")
 @click.pass_obj
 def uninstall(target: Target, force: bool) -> int:
-    """Print what `kubectl delete -f -` should remove to take the control plane away."""
+    """Print what `kubectl delete -f -` should remove to uninstall the control plane."""
     hindrances = [] if force else target.run(in_the_way)
     for sentence, names in hindrances:
         click.echo("\n\t* ".join([sentence, *names]), err=True)

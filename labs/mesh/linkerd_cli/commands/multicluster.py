@@ -48,11 +48,11 @@ async def refuse_without_control_plane(api: KubeApi) -> None:
 
 
 @multicluster.command("link-gen")
-@click.option("--cluster-name", required=True, help="What the other cluster shall call this one.")
+@click.option("--cluster-name", required=True, help="The name that the other cluster uses for this one.")
 @click.option(
-    "--api-server-address", default="", help="https://HOST:PORT by which the other cluster's pods reach this API server."
+    "--api-server-address", default="", help="https://HOST:PORT at which the other cluster's pods reach this API server."
 )
-@click.option("--gateway-addresses", default="", help="Addresses of the gateway, by commas; default: the LoadBalancer's.")
+@click.option("--gateway-addresses", default="", help="Addresses of the gateway, comma-separated; default: the LoadBalancer's.")
 @click.option("--gateway-port", default=0, type=int)
 @click.option("--service-account-name", default=links.ACCOUNT)
 @click.pass_obj
@@ -74,7 +74,7 @@ def link_gen(
 @click.option("--cluster-name", required=True)
 @click.pass_obj
 def unlink(target: Target, cluster_name: str) -> None:
-    """Print what `kubectl delete -f -` should remove to take a link away, its mirrors included."""
+    """Print what `kubectl delete -f -` should remove to end a link, including its mirrors."""
     click.echo(f'Command "unlink" is deprecated, {UNLINK_IS_FOR}', err=True)
 
     async def known(api: KubeApi) -> tuple[list[str], list[Object]]:

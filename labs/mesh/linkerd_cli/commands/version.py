@@ -15,7 +15,7 @@ STANDIN = f"stand-in for {VERSION}"
 
 @click.command()
 @click.option("--client", is_flag=True, help="Print the client's version only.")
-@click.option("--short", is_flag=True, help="Print versions without words around them.")
+@click.option("--short", is_flag=True, help="Print only the version numbers.")
 @click.pass_obj
 def version(target: Target, client: bool, short: bool) -> None:
     """Print the versions of the client and of the control plane."""

@@ -18,7 +18,7 @@ from labs.wire.kube_api import KubeApi
 NO_TRAFFIC = "No traffic found."
 namespace_option = click.option("-n", "--namespace", default="default", help="Namespace of the resource.")
 all_option = click.option("-A", "--all-namespaces", is_flag=True)
-window_option = click.option("-t", "--time-window", "window", type=Duration(), default="1m", help="Over how long, such as 30s.")
+window_option = click.option("-t", "--time-window", "window", type=Duration(), default="1m", help="Time window, such as 30s.")
 
 
 @click.group(cls=StandinGroup)
@@ -126,7 +126,7 @@ def edges(target: Target, resource: tuple[str, ...], namespace: str, all_namespa
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table")
 @click.pass_obj
 def authz(target: Target, resource: tuple[str, ...], namespace: str, window: float, output: str) -> None:
-    """What each authorization let into RESOURCE, and what was refused."""
+    """Show what each authorization admitted to RESOURCE, and what was refused."""
     asked = resources.parse(resource)
     labels = {"namespace": namespace, asked.kind.label: asked.name or ""}
 
