@@ -58,6 +58,11 @@ class Paths:
         return self.state / "manifests"
 
     @property
+    def certificates(self) -> Path:
+        """The mesh's trust anchor and each cluster's issuer, with their keys."""
+        return self.state / "certs"
+
+    @property
     def pki(self) -> Path:
         return self.state / "pki"
 

@@ -102,7 +102,7 @@ def open_lab() -> NotebookLab:
 
 
 def set_environment(lab: Lab) -> None:
-    """What ``%%bash`` cells need: this lab's kubeconfig, its tools first on the PATH, the manifests of this backend.
+    """What ``%%bash`` cells need: this lab's kubeconfig, its tools first on the PATH, the manifests of this backend, the mesh's keys.
 
     And ``LAB_GPU_API_SERVER``, at which the users' cluster reaches the API server of the GPUs' (``linkerd multicluster link``).
     """
@@ -112,4 +112,5 @@ def set_environment(lab: Lab) -> None:
     no_proxy.exempt_environment()
     os.environ["KUBECONFIG"] = str(lab.paths.kubeconfig)
     os.environ["LAB_MANIFESTS"] = str(lab.paths.manifests)
+    os.environ["LAB_CERTIFICATES"] = str(lab.paths.certificates)
     os.environ["LAB_GPU_API_SERVER"] = lab.backend.api_server(topology.primary("gpus").name)

@@ -20,7 +20,7 @@ class Mesh(Protocol):
 
     def make_certificates(self) -> list[MadeCertificate]:
         """Make the trust anchor and an issuer per cluster under ``.lab/certs``; those that are good already are kept."""
-        return make_certificates(Paths.current().state / "certs", [cluster.name for cluster in topology.defaults()])
+        return make_certificates(Paths.current().certificates, [cluster.name for cluster in topology.defaults()])
 
     def install_cli(self, bin_dir: Path) -> Path:
         """Put the command ``linkerd`` into ``bin_dir``; returns its path."""

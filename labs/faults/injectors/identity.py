@@ -82,7 +82,7 @@ class ForeignAnchor(PlacedByRole, Injector):
         Target(self.role, "Deployment", self.owner, self.namespace).wait(session)
 
     def _lab_anchor(self) -> Authority:
-        folder = Paths.current().state / "certs"
+        folder = Paths.current().certificates
         found = certificates.load(folder / "ca.crt", folder / "ca.key")
         if found is None:
             raise NotFound("trust anchor", str(folder / "ca.crt"), fix="lab goto 05")

@@ -54,6 +54,11 @@ def no_input(nb: nbformat.NotebookNode) -> bool:
     return not any(re.search(r"\binput\(", cell.source) for cell in nb.cells if cell.cell_type == "code")
 
 
+def no_state_folder(nb: nbformat.NotebookNode) -> bool:
+    """``$LAB_STATE`` may have put it elsewhere; ``$LAB_MANIFESTS`` and ``$LAB_CERTIFICATES`` lead there."""
+    return not any(".lab/" in cell.source for cell in nb.cells if cell.cell_type == "code")
+
+
 RULES: dict[str, Callable[[nbformat.NotebookNode], bool]] = {
     "a code cell has ten lines at most": long_cells,
     "prose stands around code": prose_before_code,
@@ -69,6 +74,7 @@ RULES: dict[str, Callable[[nbformat.NotebookNode], bool]] = {
     "no table came out empty": no_empty_table,
     "every image has alternative text": images_have_alt,
     "it asks for no input": no_input,
+    "it does not guess the state folder": no_state_folder,
 }
 
 
@@ -93,7 +99,7 @@ def test_next_leads_to_the_next(notebook: Notebook) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_notebook_without_form_breaks_the_rule(rule: str) -> None:
-    code = nbformat.v4.new_code_cell("\n".join(["input()"] * 11))
+    code = nbformat.v4.new_code_cell("\n".join(["input('.lab/')"] * 11))
     code.outputs = [nbformat.v4.new_output("error"), nbformat.v4.new_output("display_data", data={"image/png": "x"})]
     code.outputs.append(nbformat.v4.new_output("display_data", data={"text/plain": "Empty DataFrame\nColumns: []\nIndex: []"}))
     bad = nbformat.v4.new_notebook(cells=[code])

@@ -41,7 +41,7 @@ class FakeBackend:
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """A lab that is up, as far as its files tell; the environment is put back afterwards."""
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
-    for name in ("KUBECONFIG", "LAB_MANIFESTS", "LAB_GPU_API_SERVER"):
+    for name in ("KUBECONFIG", "LAB_MANIFESTS", "LAB_CERTIFICATES", "LAB_GPU_API_SERVER"):
         monkeypatch.setenv(name, "another's")
     monkeypatch.setenv("PATH", os.pathsep.join(["/usr/bin", str(tmp_path / "bin")]))
     monkeypatch.setattr(backends, "current", FakeBackend)
@@ -58,6 +58,7 @@ def test_cells_get_kubeconfig_tools_and_manifests(state: Paths) -> None:
     assert os.environ["PATH"].split(os.pathsep) == [str(state.bin), "/usr/bin"]
     assert os.environ["KUBECONFIG"] == str(state.kubeconfig)
     assert os.environ["LAB_MANIFESTS"] == str(state.manifests)
+    assert os.environ["LAB_CERTIFICATES"] == str(state.certificates)
     assert os.environ["LAB_GPU_API_SERVER"] == "https://gpu.test:6443"
 
 
