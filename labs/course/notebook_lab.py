@@ -102,7 +102,7 @@ def open_lab() -> NotebookLab:
 
 
 def set_environment(lab: Lab) -> None:
-    """What ``%%bash`` cells need: this lab's kubeconfig, its tools first on the PATH, the manifests of this backend, the mesh's keys.
+    """What ``%%bash`` cells need: this lab's kubeconfig, its tools first on the PATH, this backend's manifests, the mesh's keys.
 
     And ``LAB_GPU_API_SERVER``, at which the users' cluster reaches the API server of the GPUs' (``linkerd multicluster link``).
     """
