@@ -21,7 +21,7 @@ Report = Callable[[int, int | None], None]
 
 PAUSES = (1.0, 2.0, 4.0)
 """Seconds between two attempts: networks at conferences come back."""
-SILENCE = 15.0
+IDLE_TIMEOUT = 15.0
 """Seconds without a byte after which an attempt counts as failed."""
 CHUNK = 1 << 18
 TEXT_LIMIT = 1 << 20
@@ -41,7 +41,7 @@ def mirrored(url: str) -> str:
     return f"{mirror}/{parts.netloc}{parts.path}" if mirror else url
 
 
-def text(url: str, timeout: float = SILENCE) -> str:
+def text(url: str, timeout: float = IDLE_TIMEOUT) -> str:
     """A small text file, asked for once; ``timeout`` in seconds.
 
     Raises:
@@ -110,7 +110,7 @@ def _append(url: str, part: Path, report: Report) -> None:
     """Get what ``part`` does not have yet."""
     have = part.stat().st_size if part.exists() else 0
     try:
-        response = _open(url, {"Range": f"bytes={have}-"} if have else {}, SILENCE)
+        response = _open(url, {"Range": f"bytes={have}-"} if have else {}, IDLE_TIMEOUT)
     except urllib.error.HTTPError as error:
         if have and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return  # All of it is there: the checksum will tell.

@@ -62,7 +62,7 @@ class Asset:
         """Where the lab keeps it, once it was fetched."""
         return cache_dir() / "tools" / f"{self.program}-{self.version}-{self.platform}"
 
-    def published_sha256(self, timeout: float = download.SILENCE) -> str:
+    def published_sha256(self, timeout: float = download.IDLE_TIMEOUT) -> str:
         """The checksum that stands beside the file on its site; ``timeout`` in seconds."""
         return download.published(download.text(self.checksums, timeout), self.url.rpartition("/")[2])
 

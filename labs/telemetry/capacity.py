@@ -24,7 +24,7 @@ HALF = pd.Timedelta(seconds=WINDOW / 2)
 WAITING = "sum(vllm:num_requests_waiting)"
 QUEUE = 1.0
 """Requests waiting that count as a queue."""
-CALM = 0.1
+UNLOADED_QUANTILE = 0.1
 """The latency quantile that represents an answer without a queue."""
 ENOUGH = 0.95
 """The share of answers that must be good for a rate to count as sustained."""
@@ -90,7 +90,7 @@ def measure(load: LoadResult, server: Prometheus) -> Capacity:
     first, final = records.index[0] + HALF, records.index[-1] - HALF
     last = math.ceil(time.time() - first.timestamp()) + 2 * WINDOW  # whole seconds: the same rows whenever one asks
     # An answer that nobody was in the way of came half of its time after it was asked for, on average over its tokens.
-    calm = float(records.loc[records["ok"], "latency"].quantile(CALM))
+    calm = float(records.loc[records["ok"], "latency"].quantile(UNLOADED_QUANTILE))
     frames = [server.query(promql, last=last, step=1).iloc[:, 0] for promql in (given(calm / 2), WAITING)]
     curve = pd.concat(frames, axis=1, keys=["given", "waiting"]).loc[first:final].dropna()
     tokens = float(records.loc[records["ok"], "tokens"].mean())

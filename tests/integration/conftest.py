@@ -18,8 +18,14 @@ Object = dict[str, Any]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes the lab down runs last: the others share a lab in which the notebooks' steps were run once."""
-    items.sort(key=lambda item: item.get_closest_marker("takes_the_lab_down") is not None)
+    """What needs clusters without a mesh runs first, what takes the lab down last: the others share one lab, and a mesh in it."""
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("before_the_mesh"):
+        return 0
+    return 2 if item.get_closest_marker("takes_the_lab_down") else 1
 
 
 class Pods:

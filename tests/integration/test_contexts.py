@@ -18,7 +18,7 @@ from labs.paths import Paths
 from tests.support import snapshot
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300), pytest.mark.before_the_mesh]
 
 Kubectl = Callable[..., str]
 LabCommand = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from labs.course.control_room.readings import GpuReading
 from labs.course.render import render
 
-CALM = ("in use", "free")
+NORMAL_STATES = ("in use", "free")
 """States that need no attention. The others get a double border, which is visible without colour, and the state says why."""
 
 
@@ -40,7 +40,7 @@ def _box(gpu: GpuReading) -> _Box:
     return _Box(
         title=f"{gpu.node} · GPU {gpu.index}",
         state=gpu.state,
-        calm=gpu.state in CALM,
+        calm=gpu.state in NORMAL_STATES,
         busy=_unit(gpu.get("busy"), "%"),
         busy_percent=_percent(gpu.get("busy")),
         memory=f"{(used or 0) / 1024:.1f} of {(total or 0) / 1024:.0f} GiB" if memory_known else "–",

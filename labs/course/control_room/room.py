@@ -120,4 +120,6 @@ def _problems(reading: Reading) -> list[str]:
         problems.append(f"{live_chart.figure(refused)} calls per second are refused (4xx)")
     if waiting >= 1:
         problems.append(f"{waiting:.0f} requests wait: the load exceeds what the GPUs can answer")
-    return problems + [f"{gpu.node} GPU {gpu.index} {gpu.state}" for gpu in reading.gpus if gpu.state not in gpu_table.CALM]
+    return problems + [
+        f"{gpu.node} GPU {gpu.index} {gpu.state}" for gpu in reading.gpus if gpu.state not in gpu_table.NORMAL_STATES
+    ]

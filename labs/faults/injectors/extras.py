@@ -24,7 +24,7 @@ class Extras(PlacedByRole, Injector):
 
     Pods bound to GPU_NODE go to the node in ``parameters``, or to the first with GPUs. ``victim`` selects pods: the first is
     deleted once the objects exist, so that its replacement meets them. ``owner`` is the Deployment that replaces it; the heal
-    nudges its ReplicaSets, whose back-off grows with each refusal, and waits for it.
+    nudges its ReplicaSets, whose back-off grows each time the API server refuses, and waits for it.
     """
 
     role: Role

@@ -15,7 +15,7 @@ STEP = 0.1
 """Seconds of one time step."""
 SAMPLE_PERIOD = 1.0
 """Seconds that utilisation is averaged over, the longest sample period NVML names."""
-SILENCE = 2.0
+REPORT_TIMEOUT = 2.0
 """Seconds after which a client that reports no more counts as gone."""
 MAX_BACKLOG = 0.5
 """Seconds of work that may wait for the GPU. A report that claims more than the GPU can do is cut here."""
@@ -69,7 +69,7 @@ class Part:
         self.leaked_bytes = 0
         self._pending = Demand()
         self._backlog = max(MAX_BACKLOG, step)
-        self._silence = max(SILENCE, 2 * step)
+        self._silence = max(REPORT_TIMEOUT, 2 * step)
         self._samples: deque[Activity] = deque([Activity()], maxlen=samples(step))
 
     @property

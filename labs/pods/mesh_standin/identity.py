@@ -49,9 +49,9 @@ class Identity:
         try:
             namespace, account = await self._account(body["token"])
             certificate, chain = self._sign(body["csr"], identity_of(account, namespace))
-        except Refused as refusal:
-            log.warning("refused a certificate: %s", refusal)
-            return web.json_response({"error": str(refusal)}, status=refusal.status)
+        except Refused as refused:
+            log.warning("refused a certificate: %s", refused)
+            return web.json_response({"error": str(refused)}, status=refused.status)
         await self._announce(certificate, namespace, account)
         return web.json_response({"chain": chain, "not_after": certificate.not_valid_after_utc.timestamp()})
 

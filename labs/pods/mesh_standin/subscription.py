@@ -12,7 +12,7 @@ from labs.pods.mesh_standin import small_http
 from labs.pods.mesh_standin.proxy_config import Update
 from labs.pods.mesh_standin.settings import Settings
 
-SILENCE = 30.0
+IDLE_TIMEOUT = 30.0
 """Seconds without even a heartbeat after which the stream counts as dead."""
 RETRY_AFTER = 1.0
 
@@ -39,7 +39,7 @@ def updates(settings: Settings) -> Iterator[Update]:
         OSError, ValueError: it could not be opened or broke.
     """
     target = f"http://{settings.destination_address}/v1/config?namespace={settings.namespace}&pod={settings.pod}"
-    with socket.create_connection(settings.cluster_proxy, timeout=SILENCE) as connection:
+    with socket.create_connection(settings.cluster_proxy, timeout=IDLE_TIMEOUT) as connection:
         status, body = small_http.get(connection, target, settings.destination_address)
         if status != 200:
             raise ValueError(f"answered {status}")

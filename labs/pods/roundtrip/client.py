@@ -14,7 +14,7 @@ from labs.wire.network import here
 
 END = b"\r\n\r\n"
 LENGTH = b"content-length:"
-PATIENCE = 5.0
+LATE_TIMEOUT = 5.0
 """Seconds after the last request is sent until what is still missing counts as failed."""
 LOST = "connection lost"
 
@@ -149,8 +149,8 @@ class Ask:
     async def _end(self, begun: float, sending: list[asyncio.Task[None]]) -> Seen:
         """Wait for the answers that are still to come."""
         if sending:
-            await asyncio.wait(sending, timeout=PATIENCE)
-        late = time.perf_counter() + PATIENCE
+            await asyncio.wait(sending, timeout=LATE_TIMEOUT)
+        late = time.perf_counter() + LATE_TIMEOUT
         while any(connection.since for connection in self._all) and time.perf_counter() < late:
             await asyncio.sleep(0.005)
         self.seen.seconds = time.perf_counter() - begun

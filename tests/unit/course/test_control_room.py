@@ -201,7 +201,7 @@ def test_the_state_of_a_gpu_is_a_word(seen: dict[str, float], pod: str, state: s
     found = GpuReading("n", "0", pod, seen)
     assert found.state == state
     drawn = gpu_table.draw([found])
-    assert state in drawn and ("double" in drawn) == (state not in gpu_table.CALM), "a second line, not a colour alone"
+    assert state in drawn and ("double" in drawn) == (state not in gpu_table.NORMAL_STATES), "a second line, not a colour alone"
 
 
 def test_a_prometheus_that_does_not_answer_is_told_once() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from labs.pods.gpu_simulator import physics
 from labs.pods.gpu_simulator.device import Gpu
 from labs.pods.gpu_simulator.faults import FAULTS
-from labs.pods.gpu_simulator.part import CONTEXT_BYTES, MAX_BACKLOG, SILENCE, STEP
+from labs.pods.gpu_simulator.part import CONTEXT_BYTES, MAX_BACKLOG, REPORT_TIMEOUT, STEP
 from labs.pods.gpu_simulator.physics import ClockEvent
 from labs.pods.gpu_simulator.profile import Profile, profiles
 from labs.pods.gpu_simulator.work import demand_of
@@ -136,7 +136,7 @@ def test_work_moves_every_reading() -> None:
 def test_a_silent_client_is_gone() -> None:
     gpu = GPU(profiles()["NVIDIA-A100-SXM4-80GB"])
     run(gpu, DECODING, 1)
-    idle(gpu, SILENCE + 2 * STEP)
+    idle(gpu, REPORT_TIMEOUT + 2 * STEP)
     assert gpu.memory_used_bytes == 0
     assert gpu.read().activity.busy == 0
 
@@ -192,6 +192,6 @@ def test_a_lost_gpu_does_nothing_until_it_is_healed() -> None:
     run(gpu, DECODING, 2)
     assert gpu.lost and gpu.pace == 0 and gpu.power_w == 0 and gpu.xid == 79 and gpu.memory_used_bytes == 0
     gpu.heal(FAULTS["xid79"])
-    idle(gpu, SILENCE + STEP)
+    idle(gpu, REPORT_TIMEOUT + STEP)
     run(gpu, DECODING, 2)
     assert not gpu.lost and gpu.pace == 1 and gpu.xid == 0 and gpu.read().activity.busy > 0

@@ -157,6 +157,6 @@ def test_a_watch_of_nobody_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_silent_server_counts_as_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labs.pods.roundtrip.client.PATIENCE", 0.2)
+    monkeypatch.setattr("labs.pods.roundtrip.client.LATE_TIMEOUT", 0.2)
     monkeypatch.setattr(Moody, "data_received", lambda *_: None)
     assert dict(asyncio.run(asked([], 4)).seen.failed) == {"no answer": 4}
