@@ -78,7 +78,7 @@ def test_a_container_is_killed_by_its_id_on_the_node_of_its_pod(machine: Machine
         (k3d, "freeze", None),
         (k3d, "kill-container", None),
         (k3d, "freeze-control-plane", "k3s is one process"),
-        (k3d, "shape-link", "no tc(8)"),
+        (k3d, "shape-link", "lacks tc(8)"),
     ],
 )
 def test_what_the_nodes_of_a_tool_cannot_do_has_a_reason(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,8 +53,9 @@ def test_a_notebook_that_does_not_exist_is_refused_before_anything_is_compiled(
     assert happened == []
 
 
-def test_jupyterlab_is_set_up_for_a_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jupyterlab_is_set_up_for_a_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Asked of JupyterLab itself, in a process of its own: it reads its paths when it is imported."""
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))  # no lab: one that is stopped would be resumed
     started: dict[str, Any] = {}
     monkeypatch.setattr(os, "execvpe", lambda program, argv, env: started.update(argv=argv, env=env))
     monkeypatch.setattr(backends, "current", lambda: SimpleNamespace(prepare=lambda progress: None))

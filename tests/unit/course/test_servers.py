@@ -87,7 +87,7 @@ def test_the_server_that_the_command_runs_in_goes_on(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("JUPYTER_SERVER_URL", raising=False)
     assert not servers.contains_us(server)
     monkeypatch.setenv(name, value)
-    assert servers.contains_us(server) and "goes on" in servers._stop(server)
+    assert servers.contains_us(server) and "keeps running" in servers._stop(server)
 
 
 @pytest.fixture
