@@ -1,4 +1,4 @@
-"""What ``lab up`` does on the embedded backend, step by step; and what comes and goes while the lab runs: clusters and nodes."""
+"""What ``lab up`` does on the embedded backend, step by step, and how clusters and nodes come and go while the lab runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OBJECTS = config.CLUSTERS / "embedded" / "boot"
 """Applied to every embedded cluster when it comes up."""
 NOT_READY = "node.kubernetes.io/not-ready"
 STOP_GRACE = 12.0
-"""Seconds that the supervisor gets to stop all children before it is killed."""
+"""Seconds the supervisor gets to stop all children before it is killed."""
 
 
 def start_steps(wanted: Record, timeout: float) -> list[Step]:
@@ -34,7 +34,7 @@ def start_steps(wanted: Record, timeout: float) -> list[Step]:
 
 
 def wait_steps(timeout: float) -> list[Step]:
-    """The steps that only wait and apply: what ``lab up`` does when the lab runs already."""
+    """The steps that only wait and apply: what ``lab up`` does when the lab is already running."""
     return [
         Action("Control planes", lambda progress: wait_for_control_planes(timeout, progress)),
         Action("Cluster objects", lambda progress: apply_objects(timeout, progress)),
@@ -47,7 +47,7 @@ def _nothing() -> None:
 
 
 def start_supervisor(timeout: float) -> None:
-    """Start the supervisor as a process of its own session and wait until it answers.
+    """Start the supervisor in its own session and wait until it answers.
 
     Raises:
         AddressTaken: something else listens where the lab must.
@@ -67,7 +67,7 @@ def start_supervisor(timeout: float) -> None:
     def answers() -> bool:
         if process.poll() is not None:
             raise errors.StepFailed("Supervisor", f"it ended with exit code {process.returncode}", fix="lab logs supervisor")
-        with contextlib.suppress(errors.TimedOut):  # it has only just begun to listen
+        with contextlib.suppress(errors.TimedOut):  # it has only just started to listen
             return control.identity() is not None
         return False
 
@@ -97,7 +97,7 @@ def stop_supervisor(grace: float = STOP_GRACE) -> None:
         return False
 
     if not waiting.wait_until(gone, grace):
-        # Its watchdog sees to the children.
+        # Its watchdog ends the children.
         os.kill(found.pid, signal.SIGKILL)
         waiting.wait_until(gone, grace)
 
@@ -111,7 +111,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def wait_for_control_planes(timeout: float, progress: Progress) -> None:
-    """Until every API server says it is ready."""
+    """Wait until every API server says it is ready."""
     names = ["etcd", *(f"{cluster.name}/kube-apiserver" for cluster in plan.clusters())]
 
     def missing() -> list[str]:
@@ -133,10 +133,10 @@ def apply_objects(timeout: float, progress: Progress) -> None:
 
 
 def wait_for_nodes(timeout: float, progress: Progress) -> None:
-    """Until every node takes pods."""
+    """Wait until every node takes pods."""
     state.wait_for_none(missing_nodes, timeout, progress)
     for cluster in plan.clusters():
-        # The API server lets no node give itself a role; on a real cluster kubeadm writes this label as administrator.
+        # The API server lets no node give itself a role; on a real cluster kubeadm sets this label as administrator.
         names = [node.name for node in cluster.spec.nodes if node.control_plane]
         kubectl.run(cluster.name, "label", "node", *names, "node-role.kubernetes.io/control-plane=", "--overwrite")
 

@@ -1,7 +1,7 @@
-"""Getting the embedded programs once, into the user's cache folder: compiled, or downloaded where their sites answer.
+"""Gets the embedded programs once, into the user's cache folder: compiled, or downloaded if their sites answer.
 
 Atomic: the programs appear in one rename. Under a lock: a second build waits for the first and then finds its result. Resumable:
-an interrupted build keeps the compiler's cache and what was downloaded, so the next one goes on where it stopped. Verified: see
+an interrupted build keeps the compiler's cache and what was downloaded, so the next one continues where it stopped. Verified: see
 ``manifest``.
 """
 
@@ -22,7 +22,7 @@ from labs.embedded.recipes import GIGABYTE, Recipe
 from labs.steps import Progress
 
 MAX_CORES = 8
-"""More cores than this hardly shorten the build: it ends in a chain of packages that need each other."""
+"""More cores than this hardly shorten the build: it ends in a chain of packages that depend on each other."""
 
 
 Source = Literal["auto", "release", "source"]
@@ -30,12 +30,12 @@ Source = Literal["auto", "release", "source"]
 
 
 def build(recipe: Recipe, progress: Progress, source: Source = "source") -> Path:
-    """Return the folder of the recipe's programs; get them from ``source`` if they are missing, damaged or from elsewhere.
+    """Return the folder of the recipe's programs; get them from ``source`` if they are missing, damaged or from another source.
 
     Raises:
         BuildError: no Go, no network, or the compiler failed.
         DownloadError: with ``source="release"``: a site does not answer, or sends what it did not publish.
-        DiskFull: there is less room than compiling needs.
+        DiskFull: there is less disk space than compiling needs.
     """
     if _fault(recipe, source) is None:
         return recipe.output
@@ -51,7 +51,7 @@ def build(recipe: Recipe, progress: Progress, source: Source = "source") -> Path
 
 
 def _fault(recipe: Recipe, source: Source) -> str | None:
-    """Why what the cache holds will not do; None if it does."""
+    """Why the cache's content is unusable; None if it is usable."""
     fault = manifest.damage(recipe.output, recipe.programs)
     if fault or source == "auto" or manifest.was_downloaded(recipe.output) == (source == "release"):
         return fault
@@ -87,7 +87,7 @@ def locked(recipe: Recipe, progress: Progress) -> Iterator[None]:
 
 
 def require_disk(recipe: Recipe) -> None:
-    """Raise DiskFull if compiling would not fit. What an interrupted build left counts as room already taken."""
+    """Raise DiskFull if compiling would not fit. Files left by an interrupted build count towards the space needed."""
     folder = recipe.workspace.parent
     free = shutil.disk_usage(folder).free + size(recipe.workspace)
     if free < recipe.need_bytes:
@@ -122,7 +122,7 @@ def _download(recipe: Recipe, progress: Progress) -> None:
 
 @contextlib.contextmanager
 def _appearing(recipe: Recipe) -> Iterator[Path]:
-    """A folder that gets its place and name when the block ends well, and is removed otherwise."""
+    """A folder that is moved into place when the block succeeds, and removed otherwise."""
     draft = recipe.output.with_name(f".{recipe.output.name}.tmp")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -143,7 +143,7 @@ def _run_compiler(recipe: Recipe, draft: Path, progress: Progress) -> None:
 
 
 def _packages_to_compile(program: str, recipe: Recipe, progress: Progress) -> set[str]:
-    """Fetch the modules and ask Go what is still to do: after an interruption that is less than everything."""
+    """Fetch the modules and ask Go what is left to compile: after an interruption, not everything."""
     packages: set[str] = set()
     fetching = "fetching Go modules"
     with go.running(go.list_command(program, recipe), recipe) as output:
@@ -157,12 +157,12 @@ def _packages_to_compile(program: str, recipe: Recipe, progress: Progress) -> se
 
 
 class Estimate:
-    """How far the compiler is, by packages, and how long it may still take."""
+    """The compiler's progress, by packages, and how long it may still take."""
 
     COMPILING = 0.85
-    """Share of the time that compiling takes; the rest is linking, of which the compiler says nothing."""
+    """Share of the time that compiling takes; the rest is linking, which the compiler does not report."""
     TRUSTED = 0.1
-    """Share from which the pace so far tells more than the time measured elsewhere."""
+    """Share from which the pace so far is a better guide than the time measured elsewhere."""
 
     def __init__(self, recipe: Recipe, packages: set[str]) -> None:
         self._packages = packages

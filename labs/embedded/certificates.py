@@ -14,7 +14,7 @@ from labs.wire.replace_file import write_private
 LIFETIME = dt.timedelta(days=365)
 """A lab lives for hours or weeks; ``lab down`` removes its keys."""
 SKEW = dt.timedelta(minutes=5)
-"""Certificates are valid from a little before now: a laptop's clock may be set back by a time server."""
+"""Certificates start slightly in the past: a time server may set a laptop's clock back."""
 
 
 def write_key(path: Path) -> certificates.PrivateKey:

@@ -1,4 +1,4 @@
-"""One child process of the supervisor: started when those it needs are ready, restarted with back-off when it dies."""
+"""One child process of the supervisor: started when its dependencies are ready, restarted with back-off when it dies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF = 0.5
 MAX_BACKOFF = 10.0
 STEADY_AFTER = 20.0
-"""Seconds a child must have lived for its next death to count as the first again."""
+"""Seconds a child must live for its next death to count as the first again."""
 PROBE_EVERY = 0.1
 PROBE_TIMEOUT = 2.0
 
@@ -65,11 +65,11 @@ class ChildSpec:
     stop_grace: float = 3.0
     """Seconds between SIGTERM and SIGKILL."""
     once: bool = False
-    """Run to its end once instead of for ever."""
+    """Run once to its end, without restarts."""
 
 
 class Child:
-    """The process of one ``ChildSpec`` and what became of it."""
+    """The process of one ``ChildSpec`` and its state."""
 
     def __init__(self, spec: ChildSpec, log_file: Path, on_ready: Callable[[], None]) -> None:
         self.spec = spec
@@ -129,7 +129,7 @@ class Child:
                 stderr=output,
                 env=os.environ | self.spec.env,
                 preexec_fn=die_with_parent(os.getpid()),
-                # A group of its own: Ctrl-C in the terminal that started the lab must not reach the children.
+                # Its own process group: Ctrl-C in the terminal that started the lab must not reach the children.
                 process_group=0,
             )
         self.pid = self._process.pid

@@ -37,7 +37,7 @@ def service_proxy(cluster: plan.ClusterPlan) -> ChildSpec:
 
 
 def prometheus_build() -> ChildSpec:
-    """Compiles Prometheus while the first notebooks are read; ``done`` at once where it is in the cache."""
+    """Compiles Prometheus while the first notebooks are read; ``done`` at once if it is in the cache."""
     last_node = f"{plan.clusters()[-1].name}/{plan.clusters()[-1].spec.nodes[-1].name}"
     argv = isolated.command("labs.embedded.background_build", unbuffered=True)
     return ChildSpec("prometheus-build", argv, after=(last_node,), once=True)

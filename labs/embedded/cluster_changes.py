@@ -1,7 +1,7 @@
 """Clusters and nodes that join and leave a running lab.
 
 Each change is a new record, from which the files are made again; the supervisor then compares the record with what runs. What a
-killed command left half done is finished, or taken back, by the same command or by ``lab down``.
+killed command left half done is finished, or undone, by the same command or by ``lab down``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _prepare(names: Collection[str]) -> None:
     specs = [topology.find(name) for name in names]
     ports.require_free(row for spec in specs for row in plan.cluster_listeners(plan.ClusterPlan(spec)))
     for name in names:
-        # A removal that was killed may have left its objects, which no key that is made now could read.
+        # A killed removal may have left its objects, which no new key could read.
         _clear(name)
     before = record.require()
     state.prepare(before.with_clusters({*before.clusters, *names}))
@@ -81,7 +81,7 @@ def _remove_node_files(node: str) -> None:
 
 
 def free_index(spec: ClusterSpec) -> int:
-    """The lowest index that no node of the cluster has: its address and pod range follow from it.
+    """The lowest index not used by a node of the cluster: its address and pod range follow from it.
 
     Raises:
         UsageError: all are taken.
@@ -94,7 +94,7 @@ def free_index(spec: ClusterSpec) -> int:
 
 
 def add_node(cluster: str, node: NodeSpec, timeout: float, progress: Progress) -> None:
-    """Start a node agent and wait until the node takes pods; a failure takes it back."""
+    """Start a node agent and wait until the node takes pods; a failure undoes it."""
     ports.require_free([plan.node_listener(plan.cluster(cluster), node)])
     state.prepare(record.require().with_node(cluster, node))
     try:
@@ -106,11 +106,11 @@ def add_node(cluster: str, node: NodeSpec, timeout: float, progress: Progress) -
 
 
 def forget_node(cluster: str, node: str) -> None:
-    """End a node's agent with what still runs on it, and remove its object, keys and files."""
+    """End a node's agent with everything still running on it, and remove its object, keys and files."""
     state.prepare(record.require().without_node(cluster, node))
     control.reload()
     kubectl.run(cluster, "delete", "node", node, "--ignore-not-found")
-    # Nobody is left to confirm that the node's DaemonSet pods ended.
+    # No agent is left to confirm that the node's DaemonSet pods ended.
     chosen = [f"--field-selector=spec.nodeName={node}", "--grace-period=0", "--force", "--ignore-not-found"]
     kubectl.run(cluster, "delete", "pods", "--all-namespaces", *chosen)
     pki.remove_node(cluster, node)

@@ -1,6 +1,6 @@
 """Client of the supervisor's control endpoint: a Unix socket that only its owner may open.
 
-The socket is outside of ``.lab`` since its path has to be short. Labs on one loopback interface would
+The socket is outside ``.lab`` since its path must be short. Labs on one loopback interface would
 use the same addresses, so before one starts it looks at the sockets of all labs of this user.
 """
 
@@ -20,12 +20,12 @@ from labs.paths import Paths
 
 SOCKET = "control.sock"
 REQUEST_TIMEOUT = 10.0
-"""Seconds until a supervisor counts as hung; on a machine that compiles or swaps it may take some to answer."""
+"""Seconds until a supervisor counts as hung; on a machine that compiles or swaps, answers may take several."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which lab a supervisor runs. ``network`` identifies the network namespace that it listens in."""
+    """Which lab a supervisor runs. ``network`` identifies the network namespace it listens in."""
 
     checkout: Path
     state: Path
@@ -43,7 +43,7 @@ def socket_path() -> Path:
 
 
 def network() -> int:
-    """The network namespace of this process, as a number that the kernel gives it."""
+    """The network namespace of this process, as the kernel numbers it."""
     return Path("/proc/self/ns/net").stat().st_ino
 
 
@@ -51,7 +51,7 @@ def identity() -> Identity | None:
     """The supervisor of this checkout; None if none runs.
 
     Raises:
-        TimedOut: one runs and does not answer.
+        TimedOut: one runs but does not answer.
     """
     return _ask(socket_path())
 
@@ -62,7 +62,7 @@ def others() -> Iterator[Identity]:
         try:
             found = _ask(path)
         except errors.TimedOut:
-            continue  # whose it is, nobody says
+            continue  # its owner is unknown
         if found and not found.is_ours and found.network == network():
             yield found
 
@@ -72,7 +72,7 @@ def require() -> Identity:
 
     Raises:
         NotRunning: there is none.
-        TimedOut: there is one, and it does not answer.
+        TimedOut: there is one, but it does not answer.
         OtherLabRunning: another checkout's lab runs instead.
     """
     found = identity()
@@ -105,7 +105,7 @@ def stop() -> None:
 
 
 def reload() -> None:
-    """Ask the supervisor to read ``.lab/lab.json`` again: it starts children that are new and stops those that are gone.
+    """Ask the supervisor to read ``.lab/lab.json`` again: it starts new children and stops removed ones.
 
     Returns when the old ones have stopped; the new ones are starting.
     """
@@ -127,10 +127,10 @@ def kill(name: str, signal: int = 9) -> int | None:
 
 
 def _ask(path: Path) -> Identity | None:
-    """Who answers at this socket; None if nobody listens there.
+    """The supervisor that answers on this socket; None if nothing listens there.
 
     Raises:
-        TimedOut: somebody listens and does not answer.
+        TimedOut: a process listens but does not answer.
     """
     try:
         body = _request("GET", "/identity", path=path)
@@ -146,7 +146,7 @@ def _request(method: str, url: str, body: Any = None, *, path: Path | None = Non
         connection.request(method, url, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
         response = connection.getresponse()
         text = response.read().decode()
-    except (TimeoutError, BlockingIOError) as error:  # the latter: so many wait for it already that it takes no more
+    except (TimeoutError, BlockingIOError) as error:  # the latter: its queue of waiting clients is full
         raise _no_answer(f"{method} {url}", timeout, connection.server) from error
     except (ConnectionError, http.client.HTTPException) as error:
         raise errors.NotRunning(

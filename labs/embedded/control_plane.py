@@ -1,6 +1,6 @@
 """Command lines of etcd and of each cluster's kube-apiserver, kube-scheduler and kube-controller-manager.
 
-Times are shorter than Kubernetes' defaults where a learner would sit and wait: a node counts as lost after 16 s without a
+Times are shorter than Kubernetes' defaults where a learner would have to wait: a node counts as lost after 16 s without a
 heartbeat (default 50 s), and its pods are evicted 15 s later (default 300 s).
 """
 
@@ -13,7 +13,7 @@ from labs.embedded.child import ChildSpec, HttpProbe
 from labs.paths import Paths
 
 NODE_LOST_AFTER = 16
-"""Seconds without a heartbeat until a node is NotReady; must be a multiple of the time between two of an agent's heartbeats."""
+"""Seconds without a heartbeat until a node is NotReady; must be a multiple of the agents' heartbeat interval."""
 EVICT_AFTER = 15
 """Seconds a pod tolerates a lost node (``tolerationSeconds`` of the two tolerations every pod gets)."""
 ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -37,7 +37,7 @@ def etcd(programs: Path) -> ChildSpec:
         f"--key-file={keys / 'server.key'}",
         f"--trusted-ca-file={keys / 'ca.crt'}",
         "--client-cert-auth=true",
-        # There are no peers, but the port is open: without a certificate anybody on the machine could join the cluster.
+        # There are no peers, but the port is open: without a certificate anyone on the machine could join the cluster.
         f"--peer-cert-file={keys / 'server.crt'}",
         f"--peer-key-file={keys / 'server.key'}",
         f"--peer-trusted-ca-file={keys / 'ca.crt'}",
@@ -158,5 +158,5 @@ def controller_manager(cluster: plan.ClusterPlan, programs: Path) -> ChildSpec:
 
 
 def _go_memory() -> dict[str, str]:
-    """Four large Go programs per cluster on a small machine: collect garbage somewhat earlier than Go's default of 100 %."""
+    """Four large Go programs per cluster on a small machine: collect garbage earlier than Go's default of 100 %."""
     return {"GOGC": "75"}

@@ -19,7 +19,7 @@ def prefix(cluster: str) -> str:
 
 
 def delete_objects(cluster: str) -> int:
-    """Delete everything that a cluster stored, and return how many keys that were. Its API server must have stopped.
+    """Delete everything that a cluster stored, and return the number of keys. Its API server must have stopped.
 
     Raises:
         LabError: etcd refused, or does not answer.

@@ -1,4 +1,4 @@
-"""The Go toolchain: finding one, and running it with caches of our own."""
+"""The Go toolchain: finding one, and running it with our own caches."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def environment(recipe: Recipe) -> dict[str, str]:
 
 
 def temporary(recipe: Recipe) -> Path:
-    """Where the compiler keeps what it needs for one run only."""
+    """The folder for the compiler's temporary files of one run."""
     return recipe.workspace / "temporary"
 
 
@@ -83,7 +83,7 @@ def build_command(program: str, recipe: Recipe, output: Path) -> list[str]:
 
 
 def executable(package: str) -> str:
-    """The file name ``go build`` gives a program: the last part of its import path that is no major version (``…/server/v3``)."""
+    """The file name ``go build`` gives a program: the last part of its import path but a major version (``…/server/v3``)."""
     return next(part for part in reversed(package.split("/")) if not re.fullmatch(r"v\d+", part))
 
 
@@ -101,7 +101,7 @@ def _tags(recipe: Recipe) -> list[str]:
 def running(command: list[str], recipe: Recipe) -> Iterator[Iterator[str | None]]:
     """Run ``command`` in the recipe's module; gives its lines of output, and None after each ``BEAT`` seconds of silence.
 
-    If the block is left early (Ctrl-C), the compiler and its own children end too; if we are killed, it ends with us.
+    If the block is left early (Ctrl-C), the compiler and its children end too; if we are killed, it ends with us.
 
     Raises:
         BuildError: it failed; the message ends with its last lines.

@@ -1,4 +1,4 @@
-"""A node that is a real kubelet: its configuration, and how it is started inside the lab's namespaces without root."""
+"""A node that is a real kubelet: its configuration, and how to start it inside the lab's namespaces without root."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CONFIG = "kubelet.json"
 PORT = 10250
 HEALTH_PORT = 10248
 STATUS_PERIOD = "4s"
-"""Time between two heartbeats of a node; the controller manager calls one lost after four of them."""
+"""Time between two heartbeats of a node; the controller manager considers a node lost after four of them."""
 NEVER_EVICT = {signal: "0%" for signal in ("memory.available", "nodefs.available", "imagefs.available", "nodefs.inodesFree")}
-"""The machine is also its owner's: how full it is says nothing about the lab."""
+"""Others use the machine too: how full it is says nothing about the lab."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Kubelet:
             "evictionHard": NEVER_EVICT,
             "imageGCHighThresholdPercent": 100,
             "serializeImagePulls": False,
-            # All the rest is for want of root.
+            # All the rest is needed because there is no root.
             "featureGates": {"KubeletInUserNamespace": True, "PodAndContainerStatsFromCRI": True},
             "cgroupsPerQOS": False,
             "enforceNodeAllocatable": [],
@@ -86,7 +86,7 @@ class Kubelet:
         }
 
     def write(self) -> None:
-        """Put the configuration where ``argv`` names it."""
+        """Write the configuration to the path that ``argv`` names."""
         folder = self.state / "kubelet"
         for name in ("static-pods", "volume-plugins"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -94,11 +94,11 @@ class Kubelet:
 
     @property
     def socket(self) -> Path:
-        """Where the runtime has to listen."""
+        """The socket the runtime must listen on."""
         return self.state / "kubelet" / RUNTIME_SOCKET
 
     def argv(self, program: Path) -> list[str]:
-        """The command that becomes the kubelet; the node's shim must run."""
+        """The command that becomes the kubelet; the node's shim must be running."""
         labels = ",".join(f"{key}={value}" for key, value in self.labels.items())
         return [
             *(sys.executable, "-S", "-s", "-m", "labs.embedded.runtime.enter", str(self.state), str(program)),
@@ -118,7 +118,7 @@ def shim_argv(state: Path) -> list[str]:
 
 
 def _taint(text: str) -> dict[str, str]:
-    """A taint as the configuration has it.
+    """A taint in the configuration's form.
 
     >>> _taint("nvidia.com/gpu=present:NoSchedule")
     {'key': 'nvidia.com/gpu', 'value': 'present', 'effect': 'NoSchedule'}

@@ -1,4 +1,4 @@
-"""The list of checksums beside the programs: a damaged file is found before it is run. It also says where each came from."""
+"""The list of checksums beside the programs: a damaged file is found before it runs. It also says where each came from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def was_downloaded(folder: Path) -> bool:
 
 
 def damage(folder: Path, names: Iterable[str]) -> str | None:
-    """What is wrong with the programs ``names`` in ``folder``, or None if they are whole.
+    """What is wrong with the programs ``names`` in ``folder``, or None if they are intact.
 
     Reading 330 MB takes 0.3 s: cheap enough for every ``lab up``.
     """

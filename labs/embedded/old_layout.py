@@ -13,7 +13,7 @@ STOP_TIMEOUT = 30.0
 
 
 def stop_supervisor() -> None:
-    """End the supervisor of this checkout if ``.lab`` has layout 1 and it runs; it ends its children first."""
+    """End the supervisor of this checkout if ``.lab`` has layout 1 and it is running; it ends its children first."""
     if not (Paths.current().state / "control-token").exists():
         return
     process = _supervisor()

@@ -38,7 +38,7 @@ def folder(cluster: str) -> Path:
 
 
 def ensure() -> None:
-    """Make what is missing of the keys of etcd, of every cluster and of every node; existing keys stay as they are."""
+    """Make the missing keys of etcd, every cluster and every node; existing keys stay as they are."""
     root().mkdir(parents=True, exist_ok=True, mode=0o700)
     _ensure_folder(ETCD, _etcd_keys)
     for cluster in plan.clusters():

@@ -1,7 +1,7 @@
-"""The address plan of the embedded backend: which address and port each part of a cluster has. Said here and nowhere else.
+"""The address plan of the embedded backend: the address and port of each part of a cluster. Defined only here.
 
 With C for the second octet of a cluster's pod range: 10.C.0.1 is the API server and the service proxy, 10.C.0.(10+i) node i,
-10.C.(i+1).0/24 the pods of node i. What each of them listens on is the network's affair (``labs.wire.network``).
+10.C.(i+1).0/24 the pods of node i. The network decides what each of them listens on (``labs.wire.network``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FIRST_NODE = 10
 
 
 def network() -> Network:
-    """The network of the embedded backend, for programs that run outside of pods."""
+    """The network of the embedded backend, for programs that run outside pods."""
     return named(os.environ.get(VARIABLE) or Loopback.name)
 
 
@@ -54,7 +54,7 @@ class ClusterPlan:
 
     @property
     def advertised(self) -> str:
-        """The API server's address as the API shows it (Endpoints refuse loopback addresses)."""
+        """The API server's address in the API (Endpoints refuse loopback addresses)."""
         return f"10.{self.number}.0.1"
 
     @property
@@ -67,7 +67,7 @@ class ClusterPlan:
         return f"http://{self.host}:{PROXY_PORT}"
 
     def node_address(self, node: NodeSpec) -> str:
-        """The node's address as pods on its network have it in the API."""
+        """The node's address in the API, as pods on its network have one."""
         return f"10.{self.number}.0.{FIRST_NODE + node.index}"
 
     def node_host(self, node: NodeSpec) -> str:
@@ -107,7 +107,7 @@ def listeners() -> list[Listener]:
 
 
 def cluster_listeners(plan: ClusterPlan) -> list[Listener]:
-    """Those of one cluster."""
+    """The addresses of one cluster."""
     return [
         (plan.host, API_PORT, f"the API server of {plan.name}"),
         (plan.host, PROXY_PORT, f"the service proxy of {plan.name}"),
@@ -116,5 +116,5 @@ def cluster_listeners(plan: ClusterPlan) -> list[Listener]:
 
 
 def node_listener(plan: ClusterPlan, node: NodeSpec) -> Listener:
-    """That of one node."""
+    """The address of one node."""
     return plan.node_host(node), KUBELET_PORT, f"the node agent of {node.name}"

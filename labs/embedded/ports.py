@@ -12,10 +12,10 @@ from labs import errors
 
 
 def require_free(listeners: Iterable[tuple[str, int, str]]) -> None:
-    """Check that nobody listens at any of ``(host, port, what for)``.
+    """Check that nothing listens at any of ``(host, port, what for)``.
 
     Raises:
-        AddressTaken: names the first address that is taken, and by which process if that can be seen.
+        AddressTaken: names the first address that is taken, and the process that holds it if visible.
     """
     for host, port, purpose in listeners:
         if not is_free(host, port):
@@ -37,7 +37,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def holder(host: str, port: int) -> int | None:
-    """The process that listens at ``host:port``; None when this user may not see it."""
+    """The process that listens at ``host:port``; None if this user may not see it."""
     for connection in psutil.net_connections("tcp"):
         if connection.status != psutil.CONN_LISTEN or not connection.laddr or connection.laddr.port != port:
             continue

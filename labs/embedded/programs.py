@@ -1,4 +1,4 @@
-"""The embedded programs: where they are, whether they are whole, and getting what is missing."""
+"""The embedded programs: where they are, whether they are intact, and how to get missing ones."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def folder(recipe: recipes.Recipe | None = None) -> Path:
 
 
 def are_built() -> bool:
-    """Whether the Kubernetes programs are there (whole or not: that is checked before they are used)."""
+    """Whether the Kubernetes programs are there, intact or not (that is checked before use)."""
     return all((folder() / name).exists() for name in recipes.kubernetes().programs)
 
 
 def ensure(progress: Progress) -> None:
-    """Make sure the Kubernetes programs are there and whole; download them if not, or compile them where that fails.
+    """Make sure the Kubernetes programs are there and intact; download them if not, or compile them where that fails.
 
     Raises:
         BuildError: the compiler failed, or ``$LAB_PROGRAMS`` lacks a program.
@@ -37,7 +37,7 @@ def ensure(progress: Progress) -> None:
 
 
 def ensure_all(progress: Progress, source: build.Source = "auto") -> None:
-    """``lab build``: all programs, one recipe after the other."""
+    """``lab build``: all programs, one recipe after another."""
     everything = (recipes.kubernetes(), recipes.prometheus())
     run_steps([Action(recipe.title, partial(_ensure, recipe, source=source)) for recipe in everything], progress)
 

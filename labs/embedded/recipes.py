@@ -1,4 +1,4 @@
-"""What is compiled, from which Go modules, with which flags: the part that decides the cache's key."""
+"""What to compile, from which Go modules, with which flags: the input of the cache's key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class Recipe:
-    """A Go module with a go.mod of its own, and the programs to compile from it."""
+    """A Go module with its own go.mod, and the programs to compile from it."""
 
     title: str
     module: Path
@@ -31,7 +31,7 @@ class Recipe:
     need_bytes: int = 0
     """Free disk needed while compiling: modules, compiler cache and programs together (measured, rounded up)."""
     cpu_minutes: float = 1.0
-    """CPU time of a build from nothing, for the first estimate."""
+    """CPU time of a build from scratch, for the first estimate."""
 
     @property
     def key(self) -> str:
@@ -85,7 +85,7 @@ def kubernetes() -> Recipe:
 
 
 def node() -> Recipe:
-    """What a node in a sandbox needs: the kubelet, with a main of our own, and the program that carries exec and attach."""
+    """What a node in a sandbox needs: the kubelet, with our own main, and the program that carries exec and attach."""
     return Recipe(
         title="the kubelet",
         module=GO_MODULES / "node",

@@ -16,7 +16,7 @@ MEGABYTE = 10**6
 
 
 def published(recipe: Recipe) -> dict[str, str]:
-    """Program → the SHA-256 that its site publishes now.
+    """Program → the SHA-256 that its site currently publishes.
 
     Raises:
         SiteUnreachable: a site did not answer within ``ANSWER_WITHIN`` seconds.
@@ -31,7 +31,7 @@ def published(recipe: Recipe) -> dict[str, str]:
             answers[asset.program] = error
 
     assets = [releases.asset(name) for name in recipe.programs]
-    # Threads of their own, since looking up a name cannot be given a limit.
+    # Threads of their own, since name look-ups have no timeout.
     threads = [threading.Thread(target=ask, args=[asset], daemon=True) for asset in assets]
     deadline = time.monotonic() + ANSWER_WITHIN
     for thread in threads:
@@ -52,7 +52,7 @@ def _answer(asset: releases.Asset, answer: str | errors.DownloadError | None) ->
 def fetch(recipe: Recipe, sums: dict[str, str], draft: Path, progress: Progress) -> dict[str, str]:
     """Fetch the recipe's programs into ``draft``; returns the URL that each came from.
 
-    What an interrupted call left in the recipe's workspace is continued.
+    Resumes what an interrupted call left in the recipe's workspace.
 
     Raises:
         ChecksumMismatch, SiteUnreachable, DownloadError: see ``labs.download``.

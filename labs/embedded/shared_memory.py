@@ -1,6 +1,6 @@
-"""Where emptyDirs with ``medium: Memory`` live: in the machine's file system in memory, in a folder of this lab's own.
+"""Where emptyDirs with ``medium: Memory`` live: in the machine's in-memory file system, in this lab's own folder.
 
-Standard library only: ``labs.setup.teardown`` uses it where nothing is installed.
+Standard library only: ``labs.setup.teardown`` uses it when nothing is installed.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from labs.paths import Paths
 
 SHARED_MEMORY = Path("/dev/shm")
-"""shm_overview(7): there on every Linux, writable by everybody."""
+"""shm_overview(7): present on every Linux, world-writable."""
 
 
 def folder(node: str) -> Path:
-    """The folder of node ``node``; all labs of a machine meet in ``SHARED_MEMORY``, so its name says whose it is."""
+    """The folder of node ``node``; all labs of a machine share ``SHARED_MEMORY``, so its name identifies the lab."""
     return SHARED_MEMORY / f"{_prefix()}{node}"
 
 
@@ -25,7 +25,7 @@ def make(path: Path) -> None:
     """Make ``path``, readable by its owner only.
 
     Raises:
-        PermissionError: it is there already and belongs to somebody else.
+        PermissionError: it already exists and belongs to another user.
     """
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
@@ -34,7 +34,7 @@ def make(path: Path) -> None:
 
 
 def remove_all() -> None:
-    """Give back what the nodes of this lab still hold, should they have been killed."""
+    """Free what the nodes of this lab still hold, in case they were killed."""
     for path in SHARED_MEMORY.glob(f"{_prefix()}*"):
         shutil.rmtree(path, ignore_errors=True)
 

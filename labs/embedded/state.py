@@ -1,4 +1,4 @@
-"""The files of an embedded lab, made from its record as often as that changes."""
+"""The files of an embedded lab, regenerated from its record whenever that changes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make_run_dir() -> None:
     """Make the folder of the lab's Unix sockets.
 
     Raises:
-        MachineError: somebody else holds its name.
+        MachineError: its name belongs to another user.
     """
     try:
         run_folder.make(Paths.current().run_dir())
@@ -88,10 +88,10 @@ def _pod_kubeconfig(cluster: plan.ClusterPlan) -> dict[str, object]:
 
 
 def wait_for_none(missing: Callable[[], Sequence[str]], timeout: float, progress: Progress) -> None:
-    """Poll until ``missing()`` is empty, saying what is.
+    """Poll until ``missing()`` is empty, reporting what is missing.
 
     Raises:
-        TimedOut: after ``timeout`` seconds, with what was still missing.
+        TimedOut: after ``timeout`` seconds, naming what is still missing.
     """
     left: Sequence[str] = ()
     for _ in waiting.attempts(timeout):

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Owns the children that ``specs()`` returns, when it starts and whenever it is told to reload.
+    """Owns the children that ``specs()`` returns, when it starts and whenever it reloads.
 
     ``run`` returns when all of them have been stopped.
     """
@@ -92,7 +92,7 @@ class Supervisor:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         path = control.socket_path()
-        # Only its owner reaches the socket: that is all the access control there is, and it needs no secret.
+        # Only its owner can reach the socket: this is the only access control, and it needs no secret.
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.parent.chmod(0o700)
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the running lab costs: processor time and memory of the supervisor and everything below it."""
+"""The resources the running lab uses: processor time and memory of the supervisor and everything below it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Usage:
 
 
 def measure(seconds: float) -> Usage:
-    """Watch the lab's processes for ``seconds``; a process that ends meanwhile is left out.
+    """Watch the lab's processes for ``seconds``; processes that end meanwhile are left out.
 
     Raises:
         NotRunning: no lab is up.

@@ -1,6 +1,6 @@
-"""The supervisor's parent: when the supervisor is gone, however it went, nothing that it started stays alive.
+"""The supervisor's parent: when the supervisor ends, for any reason, nothing that it started stays alive.
 
-As a child subreaper (prctl(2)) the watchdog inherits every orphan below it, also a pod's process whose parents were all killed.
+As a child subreaper (prctl(2)) the watchdog inherits every orphan below it, even a pod's process whose parents were all killed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def run_under_watchdog(body: Callable[[], int]) -> int:
-    """Run ``body`` in a child process; when it ends, kill all that is left below it. Returns the child's exit code."""
+    """Run ``body`` in a child process; when it ends, kill everything left below it. Returns the child's exit code."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     parent = os.getpid()
     supervisor = os.fork()

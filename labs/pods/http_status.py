@@ -1,4 +1,4 @@
-"""``http-status URL``: ask once and print the status, 403 included: what a stranger to the mesh gets to see."""
+"""``http-status URL``: ask once and print the status, 403 included: what a client outside the mesh sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""May this process have namespaces of its own, and if not, what forbids it? Tried in a child; switches only explain a failure."""
+"""Whether this process may create namespaces, and if not, what forbids it. Tried in a child; switches only explain a failure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ LONGEST_REPORT = 4096
 
 @dataclass(frozen=True)
 class UnsupportedReason:
-    """Why this machine gives a lab no namespaces of its own."""
+    """Why a lab cannot have its own namespaces on this machine."""
 
     step: str
     """What was tried and the kernel's answer."""
     reason: str
-    """What forbids it, as far as it can be told."""
+    """What forbids it, as far as known."""
     fix: str
-    """The one line that an administrator may type; empty when there is none."""
+    """The one command an administrator can run; empty if there is none."""
 
     def __str__(self) -> str:
         return f"{self.step}: {self.reason}"
@@ -30,7 +30,7 @@ class UnsupportedReason:
 
 @dataclass(frozen=True)
 class Switch:
-    """A setting that forbids namespaces, recognised by what a file under ``/proc`` holds."""
+    """A setting that forbids namespaces, recognised by the content of a file under ``/proc``."""
 
     path: str
     holds: Callable[[str], bool]
@@ -75,9 +75,9 @@ UNKNOWN = "none of the settings known to forbid it is set"
 
 
 def unsupported_reason(attempt: Callable[[], None] | None = None, proc: Path = Path("/proc")) -> UnsupportedReason | None:
-    """None if namespaces of one's own work here, else why not. Takes about 10 ms and changes nothing.
+    """None if this process can create namespaces, else why not. Takes about 10 ms and changes nothing.
 
-    ``attempt`` and ``proc`` are for tests: what is tried, and where the switches are read.
+    ``attempt`` and ``proc`` are for tests: what to try, and where to read the switches.
     """
     failure = _failure(attempt or _try_everything)
     if not failure:
@@ -101,7 +101,7 @@ def _try_everything() -> None:
 
 
 def _failure(attempt: Callable[[], None]) -> str:
-    """What went wrong in a child that tries ``attempt``; empty if nothing did."""
+    """The error in a child that tries ``attempt``; empty if there is none."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -120,6 +120,6 @@ def _quietly(call: Callable[[], None]) -> str:
         call()
     except OSError as error:
         return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
-    except Exception as error:  # whatever it is, the parent has to hear of it
+    except Exception as error:  # whatever it is, report it to the parent
         return repr(error)
     return ""

@@ -1,7 +1,7 @@
 """The first process of a lab's namespaces: ``python -m labs.embedded.namespaces.first RECORD PROGRAM ARG…``.
 
 Two processes. The outer one waits, and sees the machine's files and processes as before. The inner one is number 1 of the lab's
-PID namespace: it runs PROGRAM, and when it ends, for whatever reason, the kernel kills every process of the lab.
+PID namespace: it runs PROGRAM, and when it ends, for any reason, the kernel kills every process of the lab.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEW = syscalls.CLONE_NEWNET | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | sy
 def make(record: Path, argv: list[str]) -> int:
     """Run ``argv`` in namespaces of its own; returns its exit code (128 + the signal's number when killed).
 
-    ``record`` is a file that says which process to join, as long as there is one.
+    ``record`` is a file that says which process to join while there is one.
 
     Raises:
         OSError: this machine does not permit it; ``detect.unsupported_reason`` says why.
@@ -53,7 +53,7 @@ def _write(record: Path, pid: int) -> None:
 
 
 def started(pid: int) -> str:
-    """When a process began, in clock ticks since boot: with the number it names one process for good.
+    """When a process began, in clock ticks since boot: together with the number it identifies a process permanently.
 
     Raises:
         OSError: there is none.
@@ -66,7 +66,7 @@ def started(pid: int) -> str:
 
 def _become_first(argv: list[str], tell: int, outside: int) -> None:
     syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
-    # Only here: the outer process goes on seeing the machine's process numbers.
+    # Only here: the outer process keeps seeing the machine's process numbers.
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_PRIVATE)
     syscalls.mount("proc", "/proc", "proc", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
@@ -78,7 +78,7 @@ def _become_first(argv: list[str], tell: int, outside: int) -> None:
 
 
 def _run(argv: list[str]) -> int:
-    """Run ``argv``; collect every orphan of the lab meanwhile, as process number 1 has to."""
+    """Run ``argv``; meanwhile collect every orphan of the lab, as process 1 must."""
     main = os.fork()
     if main == 0:
         die_with_parent(1)()

@@ -10,9 +10,9 @@ from pathlib import Path
 from labs.embedded.namespaces import syscalls
 
 SUBORDINATE = 65536
-"""Users of a namespace made by root: as many as images count on."""
+"""Users of a namespace made by root: as many as images expect."""
 FIRST_SUBORDINATE = 100_000
-"""Where they begin outside: no user of the machine has such a number."""
+"""Their first id outside: no user of the machine has such a number."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Range:
 
 
 def for_lab() -> list[Range]:
-    """Root inside is who makes the lab. Real root may give the lab users of its own as well; anybody else has only himself."""
+    """Root inside is whoever makes the lab. Real root can also give the lab its own users; any other user has only itself."""
     me = Range(0, os.geteuid())
     if os.geteuid() == 0 and _may_set_ids():
         return [me, Range(1, FIRST_SUBORDINATE, SUBORDINATE - 1)]
@@ -49,7 +49,7 @@ def write_maps(pid: int | str, users: list[Range], groups: list[Range]) -> None:
     """
     process = Path(f"/proc/{pid}")
     if all(row.count == 1 for row in groups):
-        # Without this an ordinary user may not map groups: dropping a group could open what it was denied.
+        # Without this an ordinary user may not map groups: dropping a group could grant access that the group was denied.
         (process / "setgroups").write_text("deny")
     for name, rows in (("uid_map", users), ("gid_map", groups)):
         (process / name).write_text("\n".join(map(str, rows)) + "\n")
@@ -61,7 +61,7 @@ def knows_many() -> bool:
 
 
 def enter_new(flags: int) -> None:
-    """Move this process into new namespaces, a user namespace among them; it is root there.
+    """Move this process into new namespaces, including a user namespace, in which it is root.
 
     Raises:
         OSError: the kernel refuses; the message names the step.
@@ -71,14 +71,14 @@ def enter_new(flags: int) -> None:
         syscalls.unshare(flags | syscalls.CLONE_NEWUSER)
         write_maps("self", users, groups)
         return
-    # More than oneself: only a process above may write the map.
+    # More than one's own user: only a process above may write the map.
     helper = _Helper(lambda target: write_maps(target, users, [*groups, *users[1:]]))
     syscalls.unshare(flags | syscalls.CLONE_NEWUSER)
     helper.act()
 
 
 class _Helper:
-    """A child that stays in the namespaces of now and does one thing to us there when it is asked."""
+    """A child that stays in the current namespaces and does one thing to us from there on request."""
 
     def __init__(self, task: Callable[[int], None]) -> None:
         self._answer, answer = os.pipe()

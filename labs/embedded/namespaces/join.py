@@ -19,7 +19,7 @@ def holder(record: Path) -> int:
     """The number of the process whose namespaces are the lab's.
 
     Raises:
-        NotRunning: there is no such process; a number that another process has by now does not count.
+        NotRunning: there is no such process; a number that another process has since taken does not count.
     """
     try:
         row = json.loads(record.read_text())
@@ -31,12 +31,12 @@ def holder(record: Path) -> int:
 
 
 def enter(pid: int, kinds: tuple[str, ...] = ORDER) -> None:
-    """Move this process into namespaces of ``pid``; its children are in the PID namespace, too. Only while it has one thread.
+    """Move this process into namespaces of ``pid``; its children join the PID namespace. Call only while it has one thread.
 
     Raises:
         PermissionError: they are another user's.
     """
-    # All files first: once in another mount namespace, /proc shows other numbers.
+    # Open all files first: in another mount namespace /proc shows other numbers.
     files = [(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC), kind) for kind in kinds]
     for fd, kind in files:
         syscalls.setns(fd, syscalls.KINDS[kind])
@@ -44,7 +44,7 @@ def enter(pid: int, kinds: tuple[str, ...] = ORDER) -> None:
 
 
 def run(record: Path, argv: list[str]) -> int:
-    """Run ``argv`` inside the lab, with this process' directory and terminal; returns its exit code.
+    """Run ``argv`` inside the lab, with this process's directory and terminal; returns its exit code.
 
     Raises:
         NotRunning: there is no lab to join.
@@ -56,7 +56,7 @@ def run(record: Path, argv: list[str]) -> int:
     child = os.fork()
     if child == 0:
         os.execvp(argv[0], argv)
-    # Ctrl-C is the program's, which shares our terminal.
+    # Ctrl-C goes to the program, which shares our terminal.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)

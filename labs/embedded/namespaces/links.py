@@ -30,7 +30,7 @@ GATEWAYS = {4: "169.254.1.1", 6: "fe80::1"}
 """A pod's way out, by IP version. The lab's end of every pod's link has these, so they mean the same in each pod."""
 POD_LINK = "eth0"
 NAME_LENGTH = 15
-"""Longest name of a link."""
+"""Longest allowed name of a link."""
 WIDTH = {4: 32, 6: 128}
 
 
@@ -45,7 +45,7 @@ def loopback_up() -> None:
 @contextmanager
 def netlink() -> Iterator[IPRoute]:
     """A route socket of this thread's network namespace."""
-    # Imported late: it takes a third of a second, and most who need this module need only loopback.
+    # Imported late: it takes a third of a second, and most users of this module need only loopback.
     from pyroute2 import IPRoute
 
     with IPRoute() as route:
@@ -53,9 +53,9 @@ def netlink() -> Iterator[IPRoute]:
 
 
 def inside(namespace: str, call: Callable[[], T]) -> T:
-    """What ``call()`` returns when it runs in the network namespace that the file ``namespace`` stands for.
+    """The result of ``call()`` run in the network namespace that the file ``namespace`` refers to.
 
-    It runs in a thread of its own, since only a thread can be elsewhere than its process.
+    It runs in its own thread, since a thread can be in another namespace than its process.
     """
     outcome: list[T] = []
     trouble: list[Exception] = []
@@ -77,7 +77,7 @@ def inside(namespace: str, call: Callable[[], T]) -> T:
 
 
 def add_host_addresses(addresses: list[str]) -> None:
-    """Give this network namespace's ``lo`` the addresses, as of nodes; those that it has already stay."""
+    """Give this network namespace's ``lo`` the addresses, such as those of nodes; existing ones stay."""
     with netlink() as route:
         (index,) = route.link_lookup(ifname="lo")
         for address in addresses:
@@ -85,7 +85,7 @@ def add_host_addresses(addresses: list[str]) -> None:
 
 
 def forward(versions: frozenset[int] = frozenset({4, 6})) -> None:
-    """Let this network namespace pass packets on between pods; IPv6 only where the kernel has it."""
+    """Let this network namespace forward packets between pods; IPv6 only if the kernel has it."""
     settings = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
     for version in sorted(versions):
         path = Path("/proc/sys/net") / settings[version]
@@ -98,7 +98,7 @@ class PodLink:
     """A pod's connection to the lab's network."""
 
     name: str
-    """Of the lab's end."""
+    """Name of the lab's end."""
     namespace: str
     """File of the pod's network namespace, ``/proc/PID/ns/net``."""
     addresses: tuple[str, ...]
@@ -106,7 +106,7 @@ class PodLink:
     """The lab's own address, from which its programs reach the pod."""
 
     def connect(self) -> None:
-        """Make the link. The lab's side of the process that calls this is this network namespace.
+        """Make the link. The lab's end is in the caller's network namespace.
 
         Raises:
             OSError, pyroute2.NetlinkError: the kernel refuses.
@@ -151,7 +151,7 @@ def _family(version: int) -> int:
 
 
 def _no_detection(version: int) -> dict[str, int]:
-    """IPv6 would first look for a second owner of the address for a second; there is none."""
+    """IPv6 would first spend a second looking for another owner of the address; there is none."""
     return {"flags": 0x02} if version == 6 else {}
 
 

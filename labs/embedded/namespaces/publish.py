@@ -42,7 +42,7 @@ class Publication:
         return cls(int(outside), host, int(target))
 
     def listen(self) -> socket.socket:
-        """The socket outside.
+        """The listening socket outside.
 
         Raises:
             AddressTaken: another process listens there.
@@ -55,7 +55,7 @@ class Publication:
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Pass bytes on; the end of one direction leaves the other open."""
+    """Copy bytes; the end of one direction leaves the other open."""
     with contextlib.suppress(OSError):
         while data := await source.read(CHUNK):
             sink.write(data)
@@ -68,7 +68,7 @@ async def _relay(row: Publication, reader: asyncio.StreamReader, writer: asyncio
     try:
         inner_reader, inner_writer = await asyncio.open_connection(row.host, row.target)
     except OSError:
-        writer.transport.abort()  # as if nobody listened: that is so inside
+        writer.transport.abort()  # as if nothing listened: inside, nothing does
         return
     await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
     for end in (writer, inner_writer):

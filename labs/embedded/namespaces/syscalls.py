@@ -54,7 +54,7 @@ _MACHINE = os.uname().machine
 
 
 def check(result: int, what: str) -> int:
-    """``result`` unless it says that the call ``what`` failed.
+    """Return ``result`` unless it says that the call ``what`` failed.
 
     Raises:
         OSError: it did; the message names the call.

@@ -27,7 +27,7 @@ from labs.embedded.node.sources import Sources
 from labs.wire.kube_api import Credentials, KubeApi
 
 STOP_GRACE = 1.5
-"""Seconds pods get to end when the agent is told to stop."""
+"""Seconds pods get to end when the agent stops."""
 
 
 def credentials(node: Node) -> Credentials:
@@ -98,7 +98,7 @@ async def _serve(node: Node, api: KubeApi, launcher: Launcher, stop: asyncio.Eve
 
 
 async def _until_stopped(stop: asyncio.Event, launcher: Launcher, *parts: Coroutine[Any, Any, None]) -> None:
-    """Run all parts until the agent is told to stop; a part that ends by itself is an error, as is losing the fork server."""
+    """Run all parts until the agent is told to stop; a part that ends on its own is an error, as is losing the fork server."""
     tasks = [asyncio.create_task(part) for part in parts]
     stopped = asyncio.create_task(stop.wait())
     waited: list[asyncio.Future[Any]] = [*tasks, stopped, launcher.lost]

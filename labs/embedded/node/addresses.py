@@ -1,4 +1,4 @@
-"""Pod addresses of one node: given out in a circle, so that an address rests before it is used again."""
+"""Pod addresses of one node: handed out round-robin, so that an address rests before it is reused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LAST = 254
 
 
 class AddressPool:
-    """Addresses .2 to .254 of the node's pod range. Where the circle stands survives the agent, in ``memory``."""
+    """Addresses .2 to .254 of the node's pod range. The current position survives the agent, in ``memory``."""
 
     def __init__(self, pod_range: IPv4Network, memory: Path) -> None:
         self._base = str(pod_range.network_address).rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""Whether this node takes a pod that was bound to it: what it can never run, then devices, then everything that is counted."""
+"""Whether this node takes a pod that was bound to it: checks what it can never run, then devices, then countable resources."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 class Rejected(Exception):
-    """The node refuses the pod; ``reason`` becomes the pod's, the message too."""
+    """The node refuses the pod; ``reason`` and message become the pod's."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ async def admit(services: Services, pod: PodRecord, others: Iterable[PodRecord])
 
 
 def check_kind(pod: Object) -> None:
-    """What no node of this kind runs.
+    """Check for what no node of this kind runs.
 
     Raises:
         Rejected: another operating system, or a sysctl that is not safe.
@@ -75,7 +75,7 @@ def check_kind(pod: Object) -> None:
 
 
 async def _check_node(services: Services, pod: Object) -> None:
-    """Whether the node is one that the pod may run on; the scheduler has asked before, unless the pod names its node itself.
+    """Whether the node is one that the pod may run on; the scheduler has checked already, unless the pod names its node itself.
 
     Raises:
         Rejected: its nodeSelector or required node affinity does not match.
@@ -83,7 +83,7 @@ async def _check_node(services: Services, pod: Object) -> None:
     name = services.node.name
     if affinity.matches(pod["spec"], node_object.labels(services.node), name):
         return
-    # Somebody may have given the node more labels than its own.
+    # Others may have added labels to the node.
     node = await services.api.get("nodes", None, name)
     if not affinity.matches(pod["spec"], node["metadata"].get("labels", {}), name):
         raise Rejected("NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector")
@@ -116,7 +116,7 @@ def _collide(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
 
 
 async def _allocate(services: Services, pod: PodRecord) -> None:
-    """Devices for every container. Init containers run one after the other: what one leaves, the next and the mains take over."""
+    """Devices for every container. Init containers run one after another: the next ones and the mains reuse their devices."""
     pod.allocations.clear()
     reusable: dict[str, list[str]] = {}
     for record in pod.containers.values():
@@ -144,7 +144,7 @@ async def _allocate_one(
 def fit(pod: Object, others: Sequence[Object], allocatable: Mapping[str, str]) -> None:
     """Compare requests with what is left.
 
-    Extended resources that this node does not know do not count: they may be the whole cluster's, or a driver's.
+    Extended resources unknown to this node do not count: they may belong to the whole cluster or to a driver.
 
     Raises:
         Rejected: with the numbers, CPU in thousandths, all else in whole units.
@@ -162,7 +162,7 @@ def fit(pod: Object, others: Sequence[Object], allocatable: Mapping[str, str]) -
 
 
 def granted(pod: PodRecord) -> Object:
-    """The pod with the resources that its node has granted instead of those that its spec asks for."""
+    """The pod with the resources that its node has granted in place of those that its spec asks for."""
     spec = dict(pod.pod["spec"])
     for key in ("initContainers", "containers"):
         if key in spec:

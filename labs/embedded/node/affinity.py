@@ -1,4 +1,4 @@
-"""Whether a node is one that a pod may run on: ``nodeSelector`` and required node affinity."""
+"""Whether a pod may run on a node: ``nodeSelector`` and required node affinity."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _expression(item: Object, labels: Mapping[str, str]) -> bool:
 
 
 def _compares(found: str | None, limit: str, operator: str) -> bool:
-    """``Gt`` and ``Lt``: whole numbers only; a label that is none satisfies neither."""
+    """``Gt`` and ``Lt``: whole numbers only; any other label satisfies neither."""
     try:
         return int(found or "") > int(limit) if operator == "Gt" else int(found or "") < int(limit)
     except ValueError:

@@ -1,4 +1,4 @@
-"""One container: started, watched, killed, started again, as its restart policy says."""
+"""One container: started, watched, killed and restarted, as its restart policy says."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START_FAILED_CODE = 128
 """What a runtime reports for a container whose program could not be started."""
 EPOCH = "1970-01-01T00:00:00Z"
 NOTICED_AFTER = 1.0
-"""Seconds from a container's end to the kubelet's noticing it: the "immediate" first restart comes after this."""
+"""Seconds until the kubelet notices a container's end: the "immediate" first restart comes after this."""
 BACKOFF_SHOWN_AFTER = 2.0
 """Seconds from a container's end until CrashLoopBackOff replaces the terminated state (a kubelet shows it at its next sync)."""
 CONFIG_RETRY = 12.0
@@ -98,7 +98,7 @@ class ContainerRunner:
             await process.wait()
 
     def update(self, spec: Object) -> None:
-        """The spec was changed. Another image needs another incarnation; resources are ``resize``'s affair."""
+        """The spec was changed. A new image needs a new incarnation; ``resize`` handles resources."""
         changed = spec["image"] != self.record.spec["image"]
         self.record.spec = spec
         if changed:
@@ -111,12 +111,12 @@ class ContainerRunner:
             self._killing = asyncio.create_task(self._kill_soon(message))
 
     async def _kill_soon(self, message: str) -> None:
-        # A kubelet acts at its next look at the pod: who has just changed it still sees it as it was.
+        # A kubelet acts at its next sync of the pod: whoever has just changed the pod still sees the old state.
         await asyncio.sleep(NOTICED_AFTER)
         await self.kill(self._full_grace(), message)
 
     def kill_out_of_memory(self) -> None:
-        """The memory limit was passed."""
+        """Kill the container for exceeding its memory limit."""
         self.out_of_memory = True
         if self._process:
             self._process.signal(signal.SIGKILL)
@@ -234,7 +234,7 @@ class ContainerRunner:
         self._killing = asyncio.create_task(self.kill(grace, message))
 
     async def _prepare(self, image: Image) -> Command:
-        """Root, env and command line of a new incarnation; waits for what is missing."""
+        """Root, env and command line of a new incarnation; waits for whatever is missing."""
         record, context = self.record, self.context
         while True:
             record.container_id = f"process://{secrets.token_hex(32)}"

@@ -34,7 +34,7 @@ class Services:
     devices: DeviceManager
     addresses: AddressPool
     admission: asyncio.Lock
-    """Held while the node decides whether it takes a pod."""
+    """Held while the node decides whether to take a pod."""
     allocatable: Callable[[], Mapping[str, str]]
     """The node's allocatable resources as quantities."""
 
@@ -50,7 +50,7 @@ class ExecResult:
 
 @dataclass(frozen=True)
 class PodContext:
-    """One pod in its surroundings."""
+    """One pod and its environment."""
 
     services: Services
     record: PodRecord

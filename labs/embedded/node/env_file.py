@@ -13,7 +13,7 @@ class EnvFileError(ValueError):
 
 
 def read(path: Path) -> dict[str, str]:
-    """All variables of the file at ``path``; of a name that occurs twice, the first value.
+    """All variables of the file at ``path``; if a name occurs twice, the first value counts.
 
     Raises:
         EnvFileError: a line is neither a comment nor ``NAME='value'``.
@@ -33,7 +33,7 @@ def _variable(number: int, text: str, following: Iterator[tuple[int, str]]) -> t
     name, sign, value = text.partition("=")
     if not sign or not name or name != name.rstrip(BLANK):
         raise EnvFileError(f"expected NAME='value' in line {number}; found {text!r}")
-    # As in a shell: a blank after the sign ends the value before it has begun.
+    # As in a shell: a blank right after the sign makes the value empty.
     if value[:1] in tuple(BLANK):
         return name, ""
     if not value.startswith("'"):

@@ -20,12 +20,12 @@ from labs.paths import Paths
 from labs.wire.network import VARIABLE
 
 MARK = "LAB_CONTAINER_ID"
-"""By this variable the fork server knows whose an orphaned process is."""
+"""The variable by which the fork server finds the owner of an orphaned process."""
 PROXY = "linkerd-proxy"
 
 
 def base(node: Node, pod: PodRecord, container: ContainerRecord) -> dict[str, str]:
-    """What the backend itself gives every container; the pod's own variables come on top."""
+    """The backend's own variables for every container; the pod's override them."""
     names = {record.name for record in pod.containers.values()}
     meshed = PROXY in names and container.name != PROXY
     return {
@@ -48,7 +48,7 @@ def base(node: Node, pod: PodRecord, container: ContainerRecord) -> dict[str, st
 
 
 def _path(container: ContainerRecord) -> list[str]:
-    # What a device plugin mounts into /usr/bin comes first, as it would cover the image's own.
+    # What a device plugin mounts into /usr/bin comes first, since it would hide the image's own.
     own = str(container.root / "usr" / "bin")
     return [own, str(Path(sys.executable).parent), str(Paths.current().bin), os.environ.get("PATH", os.defpath)]
 
@@ -87,9 +87,9 @@ class Environment:
     """The variables of one container."""
 
     variables: dict[str, str]
-    """Those of its spec and of Services: what ``$(NAME)`` may refer to. ``BIND_ADDRESS`` is the backend's one addition."""
+    """Those of its spec and of Services, which ``$(NAME)`` may refer to. ``BIND_ADDRESS`` is the backend's one addition."""
     process: dict[str, str]
-    """All that its processes see: the backend's and a device plugin's come with them."""
+    """All that its processes see, including the backend's and a device plugin's."""
 
 
 async def build(context: PodContext, container: ContainerRecord, paths: PathMap) -> Environment:
@@ -120,7 +120,7 @@ async def build(context: PodContext, container: ContainerRecord, paths: PathMap)
 
 
 def _proxies(known: Mapping[str, str]) -> dict[str, str]:
-    # Programs disagree about the case of these; whoever sets one of a pair means both.
+    # Programs disagree about the case of these; setting one of a pair means both.
     return {name.lower(): known[name] for name in ("HTTP_PROXY", "NO_PROXY") if name in known}
 
 
@@ -139,7 +139,7 @@ async def _from_whole(source: Object, pod: PodRecord, sources: Sources) -> dict[
 
 
 async def _from_reference(entry: Object, context: PodContext, container: ContainerRecord) -> str | None:
-    """The value of one variable; None where the reference is optional and leads nowhere."""
+    """The value of one variable; None if the reference is optional and its target is missing."""
     source, pod, services = entry["valueFrom"], context.record, context.services
     if "fieldRef" in source:
         return downward.field(source["fieldRef"]["fieldPath"], services.node, pod)

@@ -1,6 +1,6 @@
-"""Every field of a pod's spec, and what this node does about it. A field that is in no list is one that the API has gained.
+"""Every field of a pod's spec, and what this node does about it. A field in no list is new in the API.
 
-Four answers: the node honours it; it is for others (the API server, the scheduler, a controller); it restricts a program that
+Four cases: the node honours it; it is for others (the API server, the scheduler, a controller); it restricts a program that
 runs as well without the restriction (``docs/embedded-differences.md`` says so); or the pod will behave differently, and an event
 names it.
 """
@@ -16,16 +16,16 @@ from labs.embedded.node.model import Object
 
 @dataclass(frozen=True)
 class Schema:
-    """The fields of one type of the API, by what becomes of them here."""
+    """The fields of one type of the API, by how this node treats them."""
 
     honoured: str = ""
-    """Names, separated by spaces, as in the two that follow."""
+    """Names, separated by spaces, as in the next two."""
     elsewhere: str = ""
     unenforced: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Name to the reason."""
     nested: Mapping[str, str] = field(default_factory=dict)
-    """Name to the type whose fields are looked at in turn; a list's items have that type."""
+    """Name to the type whose fields are checked in turn; a list's items have that type."""
 
     @property
     def names(self) -> set[str]:
@@ -125,12 +125,12 @@ TYPES: dict[str, Schema] = {
 }
 """By the name of the type in the API's OpenAPI document, without ``io.k8s.api.core.v1``."""
 DEFAULTS: dict[str, Any] = {"mountPropagation": "None", "protocol": "HTTP1"}
-"""Values of refused fields that ask for nothing."""
+"""Values of refused fields that have no effect anyway."""
 UNKNOWN = "this node does not know the field"
 
 
 def not_honoured(pod: Object) -> list[str]:
-    """The fields of ``pod`` that will have no effect though they should: ``PATH (reason)``, in the order of the spec."""
+    """The fields of ``pod`` that should have an effect but will not: ``PATH (reason)``, in the order of the spec."""
     spec = pod["spec"]
     # The API server fills in a hostPort for each port of a pod in the host's network.
     skipped = {"hostPort"} if spec.get("hostNetwork") else set()

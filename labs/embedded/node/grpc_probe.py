@@ -1,4 +1,4 @@
-"""The gRPC probe: asks ``grpc.health.v1.Health`` how a service is."""
+"""The gRPC probe: asks ``grpc.health.v1.Health`` for a service's status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def check(ip: str, port: int, service: str, timeout: float) -> Result:
 
 
 def name_of(status: int) -> str:
-    """The name of a ServingStatus; the number itself for one that the protocol has gained since."""
+    """The name of a ServingStatus; the number itself for one added to the protocol later."""
     known = pb.HealthCheckResponse.ServingStatus
     return known.Name(status) if status in known.values() else str(status)
 

@@ -1,4 +1,4 @@
-"""What stands for pulling an image: looking it up in the table, and backing off like the kubelet if it is not there."""
+"""Replaces pulling an image: look it up in the table, and back off like the kubelet if it is not there."""
 
 from __future__ import annotations
 

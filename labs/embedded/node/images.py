@@ -18,22 +18,22 @@ _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|
 
 
 class InvalidImageName(Exception):
-    """The name is no image reference; the message is the kubelet's."""
+    """The name is not an image reference; the message is the kubelet's."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image this backend can run: what stands for its ENTRYPOINT and CMD."""
+    """An image this backend can run: what replaces its ENTRYPOINT and CMD."""
 
     repository: str
     entrypoint: list[str]
     command: list[str]
     runs_as_root: bool = False
-    """Whether the image that the row stands for names no other user: decides about ``runAsNonRoot``."""
+    """Whether the image that the row stands for names no other user; matters for ``runAsNonRoot``."""
 
     @property
     def is_present(self) -> bool:
-        """Whether its program is there: Prometheus may still be compiling, which stands for pulling."""
+        """Whether its program is there: Prometheus may still be compiling, which counts as pulling."""
         return not self.entrypoint or Path(self.entrypoint[0]).exists()
 
 
@@ -44,7 +44,7 @@ def normalize(name: str) -> str:
     ('docker.io/library/busybox:latest', 'docker.io/boring-ops-lab/lab:dev')
 
     Raises:
-        InvalidImageName: it is no image reference.
+        InvalidImageName: it is not an image reference.
     """
     match = _REFERENCE.fullmatch(name)
     if not match or not _PATH.fullmatch(match["path"]):
@@ -71,7 +71,7 @@ class ImageTable:
         self._rows = tomllib.loads(TABLE.read_text())
 
     def find(self, name: str) -> Image | None:
-        """The image ``name`` refers to (any tag), or None if this backend has nothing that stands for it."""
+        """The image ``name`` refers to (any tag), or None if this backend has nothing for it."""
         repository = re.split(r"[:@]", normalize(name).removeprefix("docker.io/").removeprefix("library/"))[0]
         row = self._rows.get(repository)
         if row is None:

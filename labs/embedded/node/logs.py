@@ -28,7 +28,7 @@ class LogFile:
 
 
 class _Lines(asyncio.Protocol):
-    """Cuts what a pipe brings into log lines."""
+    """Splits a pipe's output into log lines."""
 
     def __init__(self, log: LogFile, stream: bytes) -> None:
         self._log = log
@@ -81,7 +81,7 @@ class Capture:
         self.write_ends = []
 
     async def finished(self) -> None:
-        """Everything that was written before the end is in the log."""
+        """Wait until everything written before the end is in the log."""
         await asyncio.gather(*(protocol.closed for protocol in self._protocols))
         self._log.close()
 

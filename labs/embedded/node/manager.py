@@ -32,7 +32,7 @@ class Manager:
         return [worker.record for worker in self._workers.values()]
 
     def find(self, namespace: str, name: str) -> PodRecord | None:
-        # A pod that was replaced by one of the same name may still be terminating: the newest one is meant.
+        # A pod replaced by one of the same name may still be terminating: take the newest.
         matches = [pod for pod in self.pods() if (pod.namespace, pod.name) == (namespace, name)]
         return matches[-1] if matches else None
 
@@ -60,7 +60,7 @@ class Manager:
             limits.cancel()
 
     async def stop(self, grace: float) -> None:
-        """End all containers, leaving the API as it is: to Kubernetes the node just goes away."""
+        """End all containers, leaving the API as it is: to Kubernetes the node just disappears."""
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*(worker.stop(grace) for worker in self._workers.values()), return_exceptions=True)
@@ -90,7 +90,7 @@ class Manager:
         if task.cancelled():
             return
         if error := task.exception():
-            # Its record stays, so that the pod is not adopted again and again; the log says what is wrong with us.
+            # Its record stays, so that the pod is not adopted again and again; the log says what went wrong here.
             log.error("%s: the worker failed", task.get_name(), exc_info=error)
             return
         self._workers.pop(uid, None)
@@ -109,7 +109,7 @@ class Manager:
                 worker.publish()
 
     def _forget_leftovers(self) -> None:
-        """Remove what pods left that were deleted while no agent ran."""
+        """Remove what is left of pods that were deleted while no agent ran."""
         for folder in (self._directory, shared_memory.folder(self._services.node.name)):
             for directory in folder.iterdir() if folder.is_dir() else ():
                 if directory.name not in self._workers:

@@ -13,7 +13,7 @@ from labs.embedded.node.shim import descendants
 PERIOD = 0.5
 """Seconds between two measurements of a container that holds more than half of its limit."""
 RELAXED_PERIODS = 4
-"""A container below half of its limit is measured only every so many periods: measuring all of them all the time costs CPU."""
+"""A container below half of its limit is measured only once in this many periods: measuring all constantly costs CPU."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -31,7 +31,7 @@ def used(pid: int) -> int:
 
 
 def limit_of(runner: ContainerRunner) -> int | None:
-    """The container's memory limit in bytes, as the node has granted it."""
+    """The container's memory limit in bytes, as granted by the node."""
     limit = runner.record.allocated.get("limits", {}).get("memory")
     return quantity.whole(limit) if limit is not None else None
 

@@ -28,7 +28,7 @@ SHORT_HOST_PATHS = ("/var/lib/kubelet/device-plugins", "/var/lib/kubelet/pod-res
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the embedded backend: what its agent is told on the command line, and all that follows from it."""
+    """One node of the embedded backend: the arguments of its agent, and everything derived from them."""
 
     cluster: plan.ClusterPlan
     spec: NodeSpec
@@ -53,7 +53,7 @@ class Node:
 
     @property
     def directory(self) -> Path:
-        """Where this node keeps pods, logs and volumes. Pods' scripts get paths below it, without quotes."""
+        """Where this node keeps pods, logs and volumes. Pods' scripts get paths below it, unquoted."""
         return Paths.current().plain_state() / "nodes" / self.name
 
     def host_path(self, path: str) -> Path:
@@ -85,19 +85,19 @@ class Allocation:
     device_ids: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[tuple[str, str]] = ()
-    """(container path, host path), host path as the plugin said it: map it with ``Node.host_path``."""
+    """(container path, host path), host path as the plugin gave it: map it with ``Node.host_path``."""
 
 
 @dataclass
 class ContainerRecord:
-    """One container of one pod, in its present incarnation."""
+    """One container of one pod, in its current incarnation."""
 
     name: str
     kind: str
     """``init``, ``sidecar`` (init container with restartPolicy Always) or ``main``."""
     spec: Object
     directory: Path
-    """Holds ``root`` (what stands for /) and the logs ``0.log``, ``1.log``, … one per incarnation, in the CRI's log format."""
+    """Holds ``root`` (in place of /) and the logs ``0.log``, ``1.log``, … one per incarnation, in the CRI's log format."""
     state: Object = field(default_factory=lambda: {"waiting": {"reason": "ContainerCreating"}})
     """``{"waiting"|"running"|"terminated": {…}}`` as in the API."""
     last_state: Object = field(default_factory=dict)
@@ -115,7 +115,7 @@ class ContainerRecord:
     allocated: Object = field(default_factory=dict)
     """``resources`` as the node has granted them; ``spec`` may ask for others while a resize is pending."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when ``spec`` has another image than the incarnation that runs, or waits for its image."""
+    """Set when the image in ``spec`` differs from that of the incarnation that runs or waits for its image."""
 
     @property
     def root(self) -> Path:
@@ -128,7 +128,7 @@ class ContainerRecord:
 
     @property
     def previous_log(self) -> Path | None:
-        """The log of the incarnation before, if there was one and it is still there."""
+        """The log of the previous incarnation, if there was one and the log still exists."""
         path = self.directory / f"{self.restart_count - 1}.log"
         return path if path.exists() else None
 
@@ -151,7 +151,7 @@ class PodRecord:
     allocations: dict[str, list[Allocation]] = field(default_factory=dict)
     """By container name."""
     resizing: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Conditions of a resize that is under way: type to reason and message."""
+    """Conditions of a resize in progress: type to reason and message."""
     status: Object = field(default_factory=dict)
     """PodStatus as last computed (perhaps not yet written)."""
 
@@ -178,7 +178,7 @@ class PodRecord:
 
 @dataclass(frozen=True)
 class Command:
-    """A program ready to be started in a container's surroundings."""
+    """A program ready to be started in a container's environment."""
 
     argv: list[str]
     env: dict[str, str]
@@ -197,7 +197,7 @@ class Process(Protocol):
     pid: int
 
     async def wait(self) -> int:
-        """Exit code; 128 + n when signal n ended it. May be awaited by several tasks."""
+        """Exit code; 128 + n when signal n ended it. Several tasks may await it."""
         ...
 
     def signal(self, number: int) -> None:
@@ -250,15 +250,15 @@ class DeviceManager(Protocol):
     ) -> Allocation:
         """Reserve ``count`` devices; for a pod that already has them (after an agent restart) the same ones again.
 
-        ``reusable`` are devices of the pod's own init containers: they are given first, though they are in use.
+        ``reusable`` are devices of the pod's own init containers: they are allocated first, although they are in use.
 
         Raises:
-            DeviceError: see there.
+            DeviceError: see its docstring.
         """
         ...
 
     async def pre_start(self, pod: PodRecord, container: str) -> None:
-        """To be awaited before each start of a container: a plugin may want to reset its devices.
+        """Await before each start of a container: a plugin may want to reset its devices.
 
         Raises:
             DeviceError: the container waits with CreateContainerConfigError and this message.
@@ -282,5 +282,5 @@ class DeviceManager(Protocol):
     def allocatable(self) -> dict[str, int]: ...
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` whenever a device's health or a resource's count changed."""
+        """Call ``callback`` whenever a device's health or a resource's count changes."""
         ...

@@ -1,4 +1,4 @@
-"""The Node object as this agent wants it: labels and taints at registration, then its status."""
+"""The Node object that this agent maintains: labels and taints at registration, then its status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labs.embedded.node.model import Node, Object
 
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 MIN_CORES = 4
-"""A node offers at least this many cores and ``MIN_MEMORY`` bytes. Nothing enforces cores: they only let the scheduler count."""
+"""A node offers at least this many cores and ``MIN_MEMORY`` bytes. Nothing enforces cores: only the scheduler counts them."""
 MIN_MEMORY = 8 * 2**30
 RESERVED_MEMORY = 100 * 2**20
 """Bytes of memory not given to pods: the kubelet's default eviction threshold."""
@@ -35,9 +35,9 @@ CONDITIONS = (
 
 
 def labels(node: Node) -> dict[str, str]:
-    """What a kubelet, and on a GPU node NVIDIA's feature discovery, label a node with.
+    """The labels that a kubelet, and on a GPU node NVIDIA's feature discovery, give a node.
 
-    The role of a control plane is not among them: the API server lets no node give itself a role.
+    The control-plane role is not among them: the API server lets no node give itself a role.
     """
     found = {"kubernetes.io/hostname": node.name}
     for prefix in ("", "beta."):
@@ -77,11 +77,11 @@ def new(node: Node) -> Object:
 def status(
     node: Node, current: Object, capacity: dict[str, int], allocatable: dict[str, int], now: str, *, registering: bool = False
 ) -> Object:
-    """The status to write, given the one the API server has, the devices' counts and the time.
+    """The status to write, given the API server's current one, the devices' counts and the time.
 
-    Extended resources that no plugin of this agent offers are somebody else's and stay as they are; who adds one by hand patches
-    the capacity alone, and a kubelet then has all of it allocatable. Only a node that registers without knowing any device
-    sets them to 0, as a kubelet does: they may be what an earlier life of the node offered.
+    Extended resources that no plugin of this agent offers are not ours and stay as they are; adding one by hand patches
+    only the capacity, and a kubelet then reports all of it as allocatable. Only a node that registers without knowing any device
+    sets them to 0, as a kubelet does: they may be left from an earlier life of the node.
     """
     machine, free = machine_resources()
     foreign = [name for name in current.get("capacity", ()) if "/" in name and name not in capacity]
@@ -133,7 +133,7 @@ def machine_resources() -> tuple[dict[str, str], dict[str, str]]:
 
 @functools.cache
 def node_info() -> Object:
-    """What ``kubectl describe node`` shows as System Info; the versions say that this is no kubelet."""
+    """What ``kubectl describe node`` shows as System Info; the versions say that this is not a kubelet."""
     version = f"v{config.versions()['kubernetes']['version']}+embedded"
     return {
         "machineID": _read("/etc/machine-id"),

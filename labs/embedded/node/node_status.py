@@ -1,4 +1,4 @@
-"""Keep the Node registered, its Lease fresh and its status true: the heartbeat by which the control plane sees the node."""
+"""Keep the Node registered, its Lease fresh and its status true: the heartbeat that the control plane watches."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from labs.wire.kube_api import STRATEGIC_PATCH, ApiError, KubeApi
 log = logging.getLogger(__name__)
 
 STATUS_EVERY = 10.0
-"""Seconds between two looks at the node's status; the kubelet's default (nodeStatusUpdateFrequency)."""
+"""Seconds between two checks of the node's status; the kubelet's default (nodeStatusUpdateFrequency)."""
 REPORT_EVERY = 300.0
-"""Seconds after which an unchanged status is written all the same; the kubelet's default (nodeStatusReportFrequency)."""
+"""Seconds after which an unchanged status is written anyway; the kubelet's default (nodeStatusReportFrequency)."""
 LEASE_EVERY = 4.0
-"""Seconds between two renewals of the Lease: the controller manager here gives a silent node up after 16 s, not 50."""
+"""Seconds between two renewals of the Lease: the controller manager here gives up a silent node after 16 s, not 50."""
 LEASE_DURATION = 16
 RETRY_EVERY = 0.5
 """Seconds to wait when the API server does not answer or refuses."""
 TOGETHER = 0.3
-"""Seconds to collect the plugins of one node, which register one after the other, before the node reports them."""
+"""Seconds to collect the plugins of one node, which register one after another, before the node reports them."""
 LEASES = "coordination.k8s.io/v1/leases"
 LEASE_NAMESPACE = "kube-node-lease"
 UNAVAILABLE = (ApiError, aiohttp.ClientError, TimeoutError, OSError)
 
 
 class NodeStatus:
-    """The node's voice. ``run`` until cancelled."""
+    """Reports the node to the API server. ``run`` runs until cancelled."""
 
     def __init__(self, node: Node, api: KubeApi, devices: DeviceManager) -> None:
         self._node = node
@@ -47,7 +47,7 @@ class NodeStatus:
         devices.on_change(self._notice)
 
     async def run(self) -> None:
-        """Register, then report for ever. Outlives any outage of the API server."""
+        """Register, then report for ever. Survives any outage of the API server."""
         await _insist(self.register)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._every(LEASE_EVERY, self.renew_lease))
@@ -73,7 +73,7 @@ class NodeStatus:
         except ApiError as error:
             if error.code != 404:
                 raise
-            # Somebody deleted the Node under a living agent.
+            # The Node was deleted while its agent lives.
             return await self.register()
         current = found.get("status", {})
         capacity, allocatable = self._devices.capacity(), self._devices.allocatable()
@@ -123,7 +123,7 @@ class NodeStatus:
 
 
 async def _insist(action: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run ``action`` again and again until the API server takes it."""
+    """Retry ``action`` until the API server accepts it."""
     complained = False
     while True:
         try:

@@ -13,7 +13,7 @@ from labs.embedded.node.model import ContainerRecord, Object
 
 KINDS = {"startupProbe": "Startup", "readinessProbe": "Readiness", "livenessProbe": "Liveness"}
 ATTEMPTS = 3
-"""A probe that breaks (not: fails) is tried this often before it counts as unknown."""
+"""A probe that breaks (as opposed to fails) is tried this often before it counts as unknown."""
 
 
 class ProbeWorkers:
@@ -77,10 +77,10 @@ class ProbeWorkers:
         self._tasks[key] = asyncio.create_task(self._run(key, decide))
 
     async def _run(self, key: str, decide: Callable[[bool], bool]) -> None:
-        """Probe for ever; ``decide`` hears of each result that stands and says whether to go on."""
+        """Probe for ever; ``decide`` gets each final result and says whether to continue."""
         probe = self._container.spec[key]
         needed = {True: probe.get("successThreshold", 1), False: probe.get("failureThreshold", 3)}
-        # A kubelet counts the delay from the container's start, also where a startup probe came first. It makes the first attempt
+        # A kubelet counts the delay from the container's start, even after a startup probe. It makes the first attempt
         # at once, unless it has just been started itself; a little later, programs listen.
         delay = self._begun + probe.get("initialDelaySeconds", 0) - time.monotonic()
         await asyncio.sleep(max(delay, 0.0) + random.uniform(0.05, 0.3))
@@ -113,7 +113,7 @@ class ProbeWorkers:
 
 
 class Ticker:
-    """Time in periods from now on. Whoever is late finds one tick waiting; those before it are lost."""
+    """Ticks once per period from now on. A late waiter finds one tick pending; earlier ones are lost."""
 
     def __init__(self, period: float) -> None:
         self._period = period

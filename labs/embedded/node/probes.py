@@ -1,6 +1,6 @@
 """One attempt of a probe or of an HTTP/TCP lifecycle handler, with the kubelet's words for what went wrong.
 
-Messages name the pod's address in the API, as on any cluster; what is dialled is the address its network has for it, so that the
+Messages name the pod's address in the API, as on any cluster; the address dialled is the one its network has for it, so that the
 answer of a meshed pod comes through its proxy.
 """
 
@@ -22,7 +22,7 @@ from labs.embedded.node.model import ContainerRecord, Object, StartError
 
 USER_AGENT = "kube-probe/1.37"
 MAX_REDIRECTS = 10
-"""Redirects that are followed, as Go's HTTP client does."""
+"""Most redirects to follow, as in Go's HTTP client."""
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -43,7 +43,7 @@ Result = tuple[Outcome, str]
 
 
 def port_number(port: int | str, container: Object) -> int:
-    """A port given by number or by the name of one of the container's ports.
+    """The number of a port given by number or by the name of one of the container's ports.
 
     Raises:
         ValueError: there is no port of that name.
@@ -73,7 +73,7 @@ async def attempt(context: PodContext, container: ContainerRecord, probe: Object
             return await _tcp(context.record.ip, container.spec, probe["tcpSocket"], timeout)
         if "grpc" not in probe:
             raise ValueError("the embedded backend knows probes by exec, httpGet, tcpSocket and grpc")
-        from labs.embedded.node import grpc_probe  # 30 MB of memory: only for those who use it
+        from labs.embedded.node import grpc_probe  # 30 MB of memory: import only when needed
 
         return await grpc_probe.check(context.record.ip, probe["grpc"]["port"], probe["grpc"].get("service", ""), timeout)
     except ValueError as error:

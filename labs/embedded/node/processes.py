@@ -1,4 +1,4 @@
-"""The agent's side of the fork server: start programs, hear of their end."""
+"""The agent's side of the fork server: start programs, learn of their end."""
 
 from __future__ import annotations
 

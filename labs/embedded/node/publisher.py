@@ -1,4 +1,4 @@
-"""What the API shows of one pod: its status is computed here from the records, and written when it changed."""
+"""What the API shows of one pod: computes its status from the records, and writes it when it changes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from labs.embedded.node.status_writer import StatusWriter
 
 
 class StatusPublisher:
-    """The status of one pod. The lifecycle says how far the pod is (``advance``); whoever changes a record says ``publish``."""
+    """One pod's status. The lifecycle reports the pod's progress (``advance``); whoever changes a record calls ``publish``."""
 
     def __init__(self, services: Services, record: PodRecord, *, closed: bool) -> None:
-        """``closed``: the pod's status is final already, and nothing is to be written."""
+        """``closed``: the pod's status is already final, so nothing is written."""
         self._services = services
         self._record = record
         self._closed = closed
@@ -36,11 +36,11 @@ class StatusPublisher:
         return self._progress.has_sandbox
 
     def advance(self, **changes: Any) -> None:
-        """The pod has come further: fields of ``status.Progress``."""
+        """Record the pod's progress: fields of ``status.Progress``."""
         self._progress = replace(self._progress, **changes)
 
     def publish(self) -> None:
-        """Compute the status and have it written if it changed."""
+        """Compute the status and queue it for writing if it changed."""
         if self._closed:
             return
         computed = status.compute(self._record, self._progress, now(), self._services.devices.health)
@@ -51,18 +51,18 @@ class StatusPublisher:
         self._published.set()
 
     def reject(self, reason: str, message: str) -> None:
-        """The last word on a pod that this node does not take."""
+        """Publish the final status of a pod that this node does not take."""
         generation = self._record.pod["metadata"].get("generation", 1)
         self._record.status = status.rejected(reason, message, self.start_time, generation)
         self._writer.put(self._record.status)
         self._closed = True
 
     def reconcile(self, found: Object) -> None:
-        """``found`` is the status as the API server has it: put right what others wrote of ours."""
+        """``found`` is the status as the API server has it: restore our fields if others have changed them."""
         self._writer.reconcile(found)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until ``condition`` holds; it is asked each time that the pod's status is published."""
+        """Wait until ``condition`` holds; checked each time the pod's status is published."""
         while not condition():
             self._published.clear()
             await self._published.wait()
@@ -72,7 +72,7 @@ class StatusPublisher:
         await self._writer.flush()
 
     async def run(self) -> None:
-        """Write; runs until cancelled."""
+        """Write statuses; runs until cancelled."""
         await self._writer.run()
 
     def _refused(self, message: str) -> None:

@@ -41,7 +41,7 @@ def whole(text: str | int) -> int:
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two resource lists say the same, however they spell it.
+    """Whether two resource lists are equal, however they are spelled.
 
     >>> same({"cpu": "1", "memory": "1Gi"}, {"memory": "1024Mi", "cpu": "1000m"}), same({"cpu": "0"}, {})
     (True, False)
@@ -50,7 +50,7 @@ def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def requests(pod: dict[str, Any], resource: str) -> Decimal:
-    """What a pod asks of ``resource``: what it says for itself as a whole, or else what its containers add up to."""
+    """How much ``resource`` a pod requests: at pod level if given, else the total of its containers."""
     spec = pod["spec"]
     whole_pod = spec.get("resources", {})
     if resource in whole_pod.get("requests", {}) or resource in whole_pod.get("limits", {}):
@@ -61,7 +61,7 @@ def requests(pod: dict[str, Any], resource: str) -> Decimal:
 
 
 def _containers(spec: dict[str, Any], resource: str) -> Decimal:
-    """Mains and sidecars together, or the largest init step, whichever is more."""
+    """The sum of mains and sidecars, or the largest init step, whichever is more."""
     sidecars = Decimal(0)
     peak = Decimal(0)
     for container in spec.get("initContainers", []):

@@ -1,7 +1,7 @@
 """In-place resize: a pod's spec asks for other resources than its node has granted.
 
 Three states, as in a kubelet: what the spec asks for, what the node has granted (``ContainerRecord.allocated``), and what the
-containers run with. The last two are the same here but for a container that has to be restarted for its new resources.
+containers run with. The last two are the same here except for a container that must restart to get its new resources.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DEFERRED_RETRY = 5.0
 """Seconds between two attempts to grant what did not fit."""
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
 ACTUATION_SHOWN = 1.0
-"""Seconds for which a resize shows as in progress, at least: a kubelet needs about one."""
+"""Minimum seconds for which a resize shows as in progress: a kubelet needs about one."""
 RESIZABLE = ("cpu", "memory")
 
 
@@ -50,7 +50,7 @@ class Resizer:
             if self._pending():
                 await self._grant()
             elif self._record.resizing.pop(PENDING, None):
-                self._context.publish()  # the spec has been taken back
+                self._context.publish()  # the spec has been reverted
 
     async def _until_asked(self, seconds: float) -> None:
         try:
@@ -104,7 +104,7 @@ def _is_granted(record: ContainerRecord) -> bool:
 
 
 def same_resources(one: Object, other: Object) -> bool:
-    """Whether two ``resources`` say the same of limits and requests."""
+    """Whether two ``resources`` have the same limits and requests."""
     return all(quantity.same(one.get(key, {}), other.get(key, {})) for key in ("limits", "requests"))
 
 

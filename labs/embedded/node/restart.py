@@ -1,4 +1,4 @@
-"""Whether a container that ended is started again: its rules first, then its own policy, then the pod's."""
+"""Whether to restart a container that ended: its rules come first, then its own policy, then the pod's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from labs.embedded.node.model import ContainerRecord, Object
 
 
 def restart_policy(pod: Object, container: ContainerRecord) -> str:
-    """The policy that counts for ``container`` where none of its rules match."""
+    """The policy that applies to ``container`` when none of its rules match."""
     if container.kind == "sidecar":
         return "Always"
     policy: str = container.spec.get("restartPolicy") or pod["spec"].get("restartPolicy", "Always")

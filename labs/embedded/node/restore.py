@@ -1,4 +1,4 @@
-"""A pod's records, new or as an agent that was started again finds them."""
+"""A pod's records, new or as a restarted agent finds them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from labs.embedded.node.events import now
 from labs.embedded.node.model import ContainerRecord, Object, PodRecord
 
 LOST = {"exitCode": 255, "reason": "Unknown"}
-"""How a container ended that was running when its node went down, as a runtime reports it after a reboot."""
+"""The end of a container that was running when its node went down, as a runtime reports it after a reboot."""
 
 
 def pod_record(pod: Object, directory: Path) -> PodRecord:

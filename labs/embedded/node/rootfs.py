@@ -1,4 +1,4 @@
-"""What stands for a container's file system: a folder with a symbolic link per mount, and paths rewritten to point into it."""
+"""Replaces a container's file system: a folder with a symbolic link per mount, and paths rewritten to point into it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 OWN_FOLDERS = ("/tmp",)
-"""Paths every container has to itself though nothing is mounted there: programs of different pods must not meet in them."""
+"""Paths private to every container although nothing is mounted there: programs of different pods must not share them."""
 TERMINATION_LOG = "/dev/termination-log"
 
 # A path begins where neither a word nor another path precedes it, or right after a URL's "://".

@@ -1,6 +1,6 @@
 """The fork server of one node agent: every container and exec'd program of the node is its child.
 
-A script of its own (``python -I -S shim.py FD``), not part of the agent's process, for three reasons. It has one thread, so
+A separate script (``python -I -S shim.py FD``), not part of the agent's process, for three reasons. It has one thread, so
 forking is safe and PR_SET_PDEATHSIG (which follows the *thread* that forked) means what it says; it is small, so forking is
 cheap; and it outlives an agent that is killed with -9 just long enough to kill every pod,
 grandchildren included: that is a node failure.
@@ -83,7 +83,7 @@ def kill(pid: int, number: int, *, group: bool) -> None:
 
 
 class Shim:
-    """State of the fork server: which children it has, and whose they are."""
+    """State of the fork server: its children and their owners."""
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
@@ -91,7 +91,7 @@ class Shim:
         self.mains: set[int] = set()
 
     def serve(self, wakeup: int) -> None:
-        """Until the agent is gone; then kill everything."""
+        """Serve until the agent is gone; then kill everything."""
         while True:
             ready, _, _ = select.select([self.channel.fileno(), wakeup], [], [])
             if wakeup in ready:
@@ -132,7 +132,7 @@ class Shim:
         self.tell({"id": request["id"], "pid": pid})
 
     def reap(self) -> None:
-        """Collect the dead; when a container's first process is among them, nothing of that container may live on."""
+        """Collect the dead; when a container's first process is among them, nothing of that container may survive."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -167,7 +167,7 @@ class Shim:
         try:
             self.channel.send(json.dumps(message).encode())
         except (BrokenPipeError, ConnectionResetError):
-            pass  # the agent is gone: the next read says so, and everything is killed
+            pass  # the agent is gone: the next read reports it, and everything is killed
 
 
 def become(request: Start, fds: list[int], report: int) -> None:
@@ -177,7 +177,7 @@ def become(request: Start, fds: list[int], report: int) -> None:
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
-            os._exit(1)  # the shim died before the kernel knew it should tell us
+            os._exit(1)  # the shim died before PDEATHSIG was set
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
@@ -200,7 +200,7 @@ def main(fd: int) -> None:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the agent decides when its pods end; losing it is the sign
+        signal.signal(number, signal.SIG_IGN)  # the agent decides when its pods end; its loss is the signal
     channel = socket.socket(fileno=fd)
     Shim(channel).serve(reader)
 

@@ -12,10 +12,10 @@ from labs.waiting import async_attempts
 from labs.wire.kube_api import ApiError, KubeApi
 
 FRESH = 0.2
-"""Seconds for which an object that was read is used again: pods that start together read it once. A kubelet watches what its pods
-refer to, so that a new pod never gets what was replaced before it was made."""
+"""Seconds for which an object is reused after a read: pods that start together read it once. A kubelet watches what its pods
+refer to, so that a new pod never gets data replaced before its creation."""
 FORBIDDEN_GRACE = 1.0
-"""Seconds in which the node authorizer may say no: it learns with a little delay that a pod, and so what it refers to, belongs to
+"""Seconds in which the node authorizer may refuse: it learns with a short delay that a pod, and so what it refers to, belongs to
 this node."""
 KINDS = {"configmaps": "configmap", "secrets": "secret"}
 
@@ -25,7 +25,7 @@ class MissingSource(Exception):
 
 
 class Sources:
-    """Reads objects on behalf of pods; holds the Services of all namespaces once they were listed."""
+    """Reads objects on behalf of pods; holds the Services of all namespaces once listed."""
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api
@@ -38,7 +38,7 @@ class Sources:
 
         Raises:
             MissingSource: there is none.
-            ApiError: anything else the API server objects to.
+            ApiError: any other error of the API server.
         """
         key = (resource, namespace, name)
         read_at, found = self._cache.get(key, (0.0, {}))

@@ -14,9 +14,9 @@ Health = Callable[[str, Sequence[str]], dict[str, str]]
 OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
 """Conditions that every pod gets from its node."""
 RESIZE_CONDITIONS = ("PodResizePending", "PodResizeInProgress")
-"""Conditions that a pod has from its node while a resize is under way. All others belong to somebody else."""
+"""Conditions that a pod gets from its node during a resize. All others belong to other controllers."""
 INITIAL = ("ContainerCreating", "PodInitializing")
-"""Reasons a container waits with before anything was tried."""
+"""Waiting reasons of a container before the first attempt."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _init_failed(pod: PodRecord) -> bool:
 
 
 def _shows_address(pod: PodRecord) -> bool:
-    # A kubelet tells the address with the first thing it hears from the runtime about a container.
+    # A kubelet reports the address with the first news from the runtime about a container.
     return any(record.state.get("waiting", {}).get("reason") not in INITIAL for record in pod.containers.values())
 
 
@@ -109,7 +109,7 @@ def _mount_status(mount: Object) -> Object:
 
 
 def conditions(pod: PodRecord, progress: Progress, current_phase: str, moment: str) -> list[Object]:
-    """The conditions that the node writes; a transition time stays while the status does."""
+    """The conditions that the node writes; a transition time stays while the status is unchanged."""
     generation = pod.pod["metadata"].get("generation", 1)
     if progress.has_sandbox:
         sandbox = _condition("PodReadyToStartContainers", True)
@@ -186,7 +186,7 @@ def compute(pod: PodRecord, progress: Progress, moment: str, health: Health | No
         "hostIP": progress.node_address,
         "hostIPs": [{"ip": progress.node_address}],
         "startTime": progress.start_time,
-        # Decided by the API server when it takes the pod in, and refused if anybody writes another.
+        # The API server decides this on admission, and refuses any other value.
         "qosClass": pod.pod["status"]["qosClass"],
         "containerStatuses": [of(record) for record in pod.containers.values() if record.kind == "main"],
     }

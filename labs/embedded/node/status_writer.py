@@ -1,4 +1,4 @@
-"""Writes one pod's status to the API server, every step in order; behind a broken connection only the latest is kept."""
+"""Writes one pod's status to the API server, every step in order; while the connection is broken only the latest is kept."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from labs.wire.kube_api import STRATEGIC_PATCH, ApiError, KubeApi
 
 log = logging.getLogger(__name__)
 RETRY = 1.0
-"""Seconds until a write is tried again that met a broken connection or an API server in trouble."""
+"""Seconds before retrying a write that failed because of a broken connection or an API server in trouble."""
 REFUSED_RETRY = 10.0
-"""Seconds until a status is offered again that the API server refused as it was."""
+"""Seconds before retrying a status that the API server refused."""
 REMOVABLE = ("reason", "message", "podIP", "podIPs", "initContainerStatuses")
 
 
 class Outcome(enum.Enum):
-    """What became of one write."""
+    """The outcome of one write."""
 
     DONE = "done"
     """Written, or the pod is gone and there is nothing to write."""
     AGAIN = "again"
-    """It was not heard: the same write may succeed soon."""
+    """It did not get through: the same write may succeed soon."""
     REFUSED = "refused"
 
 
 class StatusWriter:
-    """``put`` a PodStatus whenever it changed; ``run`` sends. One that is refused is reported, and offered again later."""
+    """``put`` a PodStatus whenever it changed; ``run`` sends it. A refused one is reported, and retried later."""
 
     def __init__(self, api: KubeApi, namespace: str, name: str, uid: str, on_refused: Callable[[str], None]) -> None:
         """``on_refused`` gets the API server's words each time it refuses a status."""
@@ -55,9 +55,9 @@ class StatusWriter:
         self._wake.set()
 
     def reconcile(self, found: Object) -> None:
-        """Somebody else may have written our conditions: the node controller says Ready False for every pod of a silent node.
+        """Others may have written our conditions: the node controller says Ready False for every pod of a silent node.
 
-        ``found`` is a PodStatus as the API server has it. What is on its way there is not taken for somebody else's.
+        ``found`` is a PodStatus as the API server has it. Writes of ours still in flight are not mistaken for someone else's.
         """
         if self._last is not None and self._idle.is_set() and _claims(found) != _claims(self._last):
             self.put(self._last)
@@ -67,7 +67,7 @@ class StatusWriter:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Runs until cancelled."""
+        """Send statuses; runs until cancelled."""
         while True:
             await self._until_work()
             while self._queue:
@@ -119,7 +119,7 @@ def _claims(status: Object) -> dict[str, str]:
 def patch_of(status: Object) -> Object:
     """A strategic merge patch that makes the kubelet's part of a pod's status equal ``status``.
 
-    Conditions merge by type, so those of others stay; what is absent here is set to null, so that it goes away.
+    Conditions merge by type, so those of others stay; what is absent here is set to null, which removes it.
     """
     patch: dict[str, Any] = {key: status.get(key) for key in REMOVABLE} | status
     if "conditions" in status:

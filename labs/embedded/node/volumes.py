@@ -16,7 +16,7 @@ from labs.embedded.node.sources import MissingSource, Sources, data_of
 
 DEFAULT_MODE = 0o644
 TOKEN_SHARE = 0.8
-"""A token is renewed when this share of its life is over, as the kubelet does."""
+"""A token is renewed after this share of its life, as the kubelet does."""
 TOKEN_MAX_AGE = 24 * 3600.0
 
 
@@ -26,7 +26,7 @@ STICKY_MODE = 0o1777
 
 
 class MountError(Exception):
-    """A volume cannot be set up; the message is the one of the FailedMount event."""
+    """A volume cannot be set up; the message is that of the FailedMount event."""
 
 
 class Volumes:
@@ -90,7 +90,7 @@ class Volumes:
             return volume
         source = volume / sub
         failed = f'failed to prepare subPath for volumeMount "{mount["name"]}" of container "{container.name}"'
-        # A program of the pod may have put a link there that leads out.
+        # A program of the pod may have put a link there that leads outside.
         if not source.resolve().is_relative_to(volume.resolve()):
             raise MountError(failed)
         if not (volume / atomic_writer.DATA).exists():
@@ -98,7 +98,7 @@ class Volumes:
             return source
         if not source.exists():
             raise MountError(failed)
-        # A copy: what is mounted by subPath never changes while the container lives.
+        # A copy: a subPath mount never changes while the container lives.
         copy: Path = container.directory / "subpaths" / mount["name"] / sub
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, copy, dirs_exist_ok=True) if source.is_dir() else shutil.copy2(source, copy)
@@ -126,7 +126,7 @@ class Volumes:
             path.chmod(STICKY_MODE)
 
     def _empty_dir(self, path: Path, spec: Object) -> None:
-        """A folder that everybody may write to; with ``medium: Memory`` a link to one below ``/dev/shm``."""
+        """A world-writable folder; with ``medium: Memory`` a link to one below ``/dev/shm``."""
         if path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,7 +140,7 @@ class Volumes:
         made.chmod(spec.get("mode", OPEN_MODE))
 
     def remove(self) -> None:
-        """Give back what the volumes of a pod that has ended hold outside of its own folder."""
+        """Free what the volumes of a pod that has ended hold outside its own folder."""
         shutil.rmtree(self.in_memory, ignore_errors=True)
 
     async def _plain(self, volume: Object) -> dict[str, atomic_writer.File]:
@@ -213,7 +213,7 @@ class Volumes:
 
 
 def sub_path(mount: Object, variables: Mapping[str, str]) -> str:
-    """The folder below its volume that ``mount`` asks for, or nothing.
+    """The folder below its volume that ``mount`` asks for, or empty.
 
     Raises:
         MountError: a variable is not set, or the path would lead out of the volume.
@@ -231,7 +231,7 @@ def sub_path(mount: Object, variables: Mapping[str, str]) -> str:
 
 
 def make_open(path: Path, top: Path) -> None:
-    """Make the folders of ``path`` below ``top`` that are not there yet, writable by everybody."""
+    """Make the missing folders of ``path`` below ``top``, world-writable."""
     for folder in [*reversed([item for item in path.parents if item.is_relative_to(top)]), path]:
         if not folder.exists():
             folder.mkdir()
@@ -239,10 +239,10 @@ def make_open(path: Path, top: Path) -> None:
 
 
 def host_path(path: Path, kind: str) -> None:
-    """Check or make what stands for a path of the node, as hostPath's ``type`` asks.
+    """Check or make what represents a path of the node, as hostPath's ``type`` asks.
 
     Raises:
-        MissingSource: it is not there and the type does not say to make it.
+        MissingSource: it is missing and the type does not allow creating it.
     """
     if kind == "FileOrCreate":
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The life of one pod, from the moment it is bound to this node until it is gone. What the API shows of it: ``publisher``."""
+"""The life of one pod, from the moment it is bound to this node until it is gone. What the API shows of it: see ``publisher``."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 MOUNT_RETRY = 10.0
 """Seconds between attempts to set up volumes whose sources are missing."""
 VOLUME_REFRESH = 25.0
-"""Seconds between two looks at ConfigMaps and Secrets behind volumes (measured on a kubelet: a change took 28 s)."""
+"""Seconds between two checks of the ConfigMaps and Secrets behind volumes (measured on a kubelet: a change took 28 s)."""
 SANDBOX_STOPPED_AFTER = 1.2
 """Seconds from the end of the last container to the terminal phase, as recorded."""
 DEADLINE = "Pod was active on the node longer than the specified deadline"
 UNAVAILABLE = (ApiError, aiohttp.ClientError, TimeoutError)
 FORCED_GRACE = 2.0
-"""Seconds to live for a pod whose object is gone already (``kubectl delete --force``)."""
+"""Grace in seconds for a pod whose object is already gone (``kubectl delete --force``)."""
 API_RETRY = 2.0
 
 
@@ -43,10 +43,10 @@ class PodWorker:
     """Runs one pod. ``run`` returns when the pod has been removed from the API and from the node."""
 
     def __init__(self, services: Services, pod: Object, directory: Path, others: Callable[[], Iterable[PodRecord]]) -> None:
-        """``others`` are the pods that this node has taken, without this one."""
+        """``others`` are the other pods that this node has taken."""
         self.record: PodRecord = restore.pod_record(pod, directory)
         self.finished = restore.is_terminal(pod)
-        """No container runs and none will: the pod's phase is terminal."""
+        """No container runs or will run: the pod's phase is terminal."""
         self.admitted = False
         """The node has taken the pod: what it asks for counts."""
         self._services = services
@@ -57,7 +57,7 @@ class PodWorker:
         self._context = PodContext(services, self.record, self._volumes, self._publisher.publish)
         self.runners = {name: ContainerRunner(self._context, record) for name, record in self.record.containers.items()}
         self._resizer = Resizer(self._context, self.runners, others)
-        # What an agent before this one has named need not be said again.
+        # What an earlier agent has named need not be reported again.
         self._named = set(fields.not_honoured(pod)) if self._restored else set()
         self._life: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -73,7 +73,7 @@ class PodWorker:
             if not self.finished:
                 self._life = asyncio.create_task(self._live())
                 await asyncio.wait([self._life, asyncio.create_task(self._deletion.wait())], return_when=asyncio.FIRST_COMPLETED)
-                # Cancelled: its deadline has passed. Any other end is a bug of ours, which must not make the pod stay.
+                # Cancelled: its deadline has passed. Any other end is our bug, which must not keep the pod around.
                 if self._life.done() and not self._life.cancelled() and (error := self._life.exception()):
                     self._report_bug(error)
             await self._deletion.wait()
@@ -100,7 +100,7 @@ class PodWorker:
         elif self._publisher.has_sandbox:
             if metadata_changed:
                 self._in_background(self._refresh_volumes())
-            # Also for the sake of readiness gates, whose conditions others write.
+            # Also for readiness gates, whose conditions others write.
             self._publisher.publish()
         self._publisher.reconcile(pod.get("status", {}))
 
@@ -110,11 +110,11 @@ class PodWorker:
         self._delete_within(FORCED_GRACE)
 
     def publish(self) -> None:
-        """Something outside of the pod that its status shows has changed, such as a device's health."""
+        """Publish a change outside the pod that its status shows, such as a device's health."""
         self._publisher.publish()
 
     async def stop(self, grace: float) -> None:
-        """The node goes down: end the processes, leave the API as it is."""
+        """Stop with the node: end the processes, leave the API as it is."""
         if self._life:
             self._life.cancel()
         await self._stop_containers(grace, hooks_too=False)
@@ -129,7 +129,7 @@ class PodWorker:
         self._publisher.publish()
         self._in_background(self._watch_deadline())
         self._in_background(self._resizer.run())
-        # Of a pod that was running when the former agent died and must not be restarted, the remains are only reported.
+        # A pod that was running when the former agent died and must not restart is only reported.
         if not (self._restored and self.record.pod["spec"].get("restartPolicy") == "Never"):
             await self._run_containers()
         self._publisher.publish()
@@ -149,7 +149,7 @@ class PodWorker:
         self._name_ignored_fields()
 
     def _name_ignored_fields(self) -> None:
-        """An event about fields that have no effect here; each is named once, also one that is added later."""
+        """Record an event about fields that have no effect here; each is named once, even one added later."""
         found = fields.not_honoured(self.record.pod)
         new = [row for row in found if row not in self._named]
         self._named.update(new)
@@ -235,7 +235,7 @@ class PodWorker:
         self._finish()
 
     def _left(self) -> float:
-        """Seconds until ``activeDeadlineSeconds`` is over, which may be changed at any time."""
+        """Seconds until ``activeDeadlineSeconds`` is over; it may change at any time."""
         limit = self.record.pod["spec"].get("activeDeadlineSeconds")
         if limit is None:
             return float("inf")

@@ -25,14 +25,14 @@ from labs.embedded.runtime.streaming import Streaming
 from labs.wire.cri import cri_pb2_grpc as rpc
 
 THREADS = 64
-"""Per node. Stopping a container waits for its grace, and a node's pods may all be stopped at once."""
+"""Per node. Stopping a container waits for its grace period, and all of a node's pods may stop at once."""
 LARGEST_MESSAGE = 16 << 20
 SYNC_TIMEOUT = 60.0
-"""Seconds that a shim may take to say what runs."""
+"""Seconds a shim may take to report what runs."""
 
 
 def serve(node: Node, table: ImageTable, streaming: Streaming) -> grpc.Server:
-    """Begin to answer the node's kubelet: what runs must be known by then."""
+    """Start to answer the node's kubelet, once the shim has reported what runs."""
     node.load()
     threading.Thread(target=node.follow_shim, daemon=True).start()
     if not node.synced.wait(SYNC_TIMEOUT):
@@ -48,7 +48,7 @@ def serve(node: Node, table: ImageTable, streaming: Streaming) -> grpc.Server:
 
 
 def _short(path: Path) -> str:
-    """Another name of ``path``, by its folder's descriptor: a socket's address has at most 107 characters."""
+    """Another name for ``path``, through its folder's descriptor: a socket's address has at most 107 characters."""
     path.unlink(missing_ok=True)
     return f"/proc/self/fd/{os.open(path.parent, os.O_PATH | os.O_DIRECTORY)}/{path.name}"
 

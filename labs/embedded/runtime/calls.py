@@ -1,4 +1,4 @@
-"""A gRPC call on the server's side: its context, and what becomes of errors."""
+"""A gRPC call on the server's side: its context, and how errors become statuses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CODES: dict[type[Exception], grpc.StatusCode] = {
     StreamingError: grpc.StatusCode.UNAVAILABLE,
     OSError: grpc.StatusCode.INTERNAL,
 }
-"""The status that a call ends with, by the error that it raised."""
+"""The status a call ends with, by the error it raised."""
 
 
 class Context(Protocol):
@@ -39,7 +39,7 @@ def fail(context: Context, error: Exception) -> NoReturn:
 
 
 def attempt(context: Context, call: Callable[[], T]) -> T:
-    """What ``call()`` returns; an error that is known ends the gRPC call with its status."""
+    """The result of ``call()``; a known error ends the gRPC call with its status."""
     try:
         return call()
     except tuple(CODES) as error:

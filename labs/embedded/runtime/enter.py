@@ -1,7 +1,7 @@
 """``python -S -m labs.embedded.runtime.enter STATE PROGRAM ARG…``: become a program of the node whose shim has the folder STATE.
 
-The program sees the mounts that the node's containers come from. Where the lab has but one user, changing a file's owner
-succeeds without doing anything: a kubelet gives files to the users of pods, and would wait for ever.
+The program sees the mounts that the node's containers come from. If the lab has only one user, changing a file's owner
+succeeds without doing anything: a kubelet gives files to the users of pods, and would otherwise wait for ever.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def shim_of(state: Path) -> int:
     """The process number of the shim; waits for it.
 
     Raises:
-        ShimGone: none answers in time.
+        ShimGone: no shim answers in time.
     """
     client = ShimClient(state)
     for _ in attempts(SHIM_TIMEOUT):

@@ -1,4 +1,4 @@
-"""Images of a sandbox: rows of a table, as on the fallback; here a row also says which files of the machine it needs."""
+"""Images of a sandbox: rows of a table, as on the fallback; here a row also lists the files of the machine it needs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HIDDEN = ("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/sudoers.d", "/etc
 
 @dataclass(frozen=True)
 class Image:
-    """What stands for an image: its ENTRYPOINT, CMD and user, and paths of the machine bound read-only into the container."""
+    """What replaces an image: its ENTRYPOINT, CMD and user, and paths of the machine bound read-only into the container."""
 
     repository: str
     entrypoint: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Image:
 
     @property
     def is_present(self) -> bool:
-        """Whether its files are there: a program that is still being compiled stands for an image that is being pulled."""
+        """Whether its files exist: a program still being compiled counts as an image being pulled."""
         programs = [word for word in self.entrypoint[:1] if word.startswith("/") and word not in self.files]
         return all(Path(path).exists() for path in [*self.files.values(), *programs])
 
@@ -116,16 +116,16 @@ def python_files() -> list[str]:
 
 
 def program_files(program: str) -> dict[str, str]:
-    """A program that is a link into the cache appears where the link is, whatever it leads to."""
+    """A program that is a link into the cache appears at the link's path, wherever it leads."""
     target = Path(program).resolve()
     return {program: str(target)}
 
 
 def _is_layered(path: Path) -> bool:
-    """Whether the container sees the path anyway."""
+    """Whether the container sees the path without a mount."""
     return path.parts[1] in ("usr", "bin", "lib", "lib64") and path.exists()
 
 
 def hidden() -> tuple[str, ...]:
-    """Paths that no container sees: keys, homes, the lab's state and cache, as far as they are below what it sees at all."""
+    """Paths that no container sees: keys, homes, the lab's state and cache, where they are below what it sees at all."""
     return (*HIDDEN, *sorted({str(path) for path in (Path.home(), config.ROOT, Paths.current().state, cache_dir())}))

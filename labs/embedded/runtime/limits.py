@@ -1,4 +1,4 @@
-"""Limits without cgroups: containers are measured, and killed when they hold more than they may."""
+"""Limits without cgroups: containers are measured, and killed when they exceed a limit."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def memory_limit(container: Container) -> int:
 
 
 def verdict(limit: int, used: usage.Usage) -> str:
-    """Why a container that uses so much is to be killed; empty if it is not."""
+    """Why to kill a container with this usage; empty if it is within its limits."""
     if limit and used.memory > limit:
         return OOM_KILLED
     return TOO_MANY if used.processes > MOST_PROCESSES else ""
 
 
 def enforce(node: Node) -> None:
-    """Kill every container of the node that is over a limit now."""
+    """Kill every container of the node that is over a limit."""
     running = {container.mounts: container for container in _running(node) if container.mounts}
     if not running:
         return

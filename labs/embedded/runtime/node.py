@@ -1,4 +1,4 @@
-"""One node of the runtime: its sandboxes and containers, what the shim does for them, what is remembered."""
+"""One node of the runtime: its sandboxes and containers, what the shim does for them, and what is on record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECONNECT = 0.2
 START_ERROR = "StartError"
 TERM, KILL = 15, 9
 FIRST_HOST = 2
-"""Numbers below are the network's own and the node's."""
+"""Lower numbers are the network's own and the node's."""
 
 
 class OutOfAddresses(Exception):
@@ -65,12 +65,12 @@ class Node:
         self._last_host = FIRST_HOST - 1
         self._shim_pid = 0
         self.synced = threading.Event()
-        """Set once it is known what runs."""
+        """Set once the shim has reported what runs."""
         for name in ("sandboxes", "containers"):
             (self.state / name).mkdir(parents=True, exist_ok=True)
 
     def load(self) -> None:
-        """Read what an earlier runtime remembered."""
+        """Read the records of an earlier runtime."""
         for sandbox in load_all(self.state / "sandboxes", Sandbox):
             self.sandboxes[sandbox.id] = cast(Sandbox, sandbox)
         for container in load_all(self.state / "containers", Container):
@@ -79,7 +79,7 @@ class Node:
     # --- what the shim says
 
     def follow_shim(self) -> None:
-        """Keep the records true, for ever: a thread of its own."""
+        """Keep the records up to date, for ever, in a separate thread."""
         while True:
             try:
                 for event in self.shim.watch():
@@ -146,7 +146,7 @@ class Node:
         shutil.rmtree(sandbox.folder)
 
     def _free_addresses(self) -> list[str]:
-        """One of each range, under one number; the number used last comes last again."""
+        """One address of each range, all with the same number; the most recently used number comes last."""
         used = {address for sandbox in self.sandboxes.values() for address in sandbox.addresses}
         ranges = [ip_network(text) for text in self.config.pod_ranges]
         hosts = ranges[0].num_addresses - 1
@@ -158,7 +158,7 @@ class Node:
         raise OutOfAddresses(f"all {hosts - FIRST_HOST} pod addresses of {ranges[0]} on node {self.config.name} are in use")
 
     def stop_sandbox(self, id: str) -> None:
-        """End everything in it and give its addresses back; harmless when repeated."""
+        """End everything in it and free its addresses; harmless when repeated."""
         sandbox = self.sandboxes.get(id)
         if sandbox is None:
             return
@@ -183,10 +183,10 @@ class Node:
     # --- containers
 
     def create(self, sandbox: Sandbox, config: pb.ContainerConfig, image: Image) -> Container:
-        """Write down what will be started.
+        """Record what to start.
 
         Raises:
-            translate.Unsupported: it asks for what there is not.
+            translate.Unsupported: it asks for something unsupported.
         """
         id = uuid.uuid4().hex
         folder = self.state / "containers" / id
@@ -206,7 +206,7 @@ class Node:
         """Start its program; returns when it runs.
 
         Raises:
-            ShimError: it does not; the container has ended then, as runtimes do it.
+            ShimError: it does not run; the container then counts as ended, as in other runtimes.
         """
         container.started = time.time_ns()
         try:
@@ -239,12 +239,12 @@ class Node:
             return self._changed.wait_for(lambda: not container.is_running, timeout)
 
     def kill(self, container: Container, reason: str) -> None:
-        """End it now, and let its status say ``reason``."""
+        """Kill it at once, with ``reason`` in its status."""
         container.mark_killed(reason)
         self._signal(container, KILL)
 
     def update(self, container: Container, resources: pb.LinuxContainerResources) -> None:
-        """Other limits, from now on: those that are given."""
+        """Change the given limits from now on."""
         with self._lock:
             container.config.linux.resources.MergeFrom(resources)
             (container.folder / CONFIG).write_bytes(container.config.SerializeToString())

@@ -1,4 +1,4 @@
-"""What the runtime remembers of sandboxes and containers: on disk, so that one that was killed finds its pods again."""
+"""The runtime's records of sandboxes and containers: on disk, so that a killed runtime finds its pods again."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Container:
     message: str = ""
     pid: int = 0
     mounts: str = ""
-    """Its mount namespace, by which its processes are found."""
+    """Its mount namespace, which identifies its processes."""
 
     @property
     def state(self) -> pb.ContainerState:
@@ -87,20 +87,20 @@ class Container:
         return cls(folder=folder, config=_load(folder, pb.ContainerConfig()), **json.loads((folder / META).read_text()))
 
     def mark_killed(self, reason: str) -> None:
-        """Say why it is about to be killed; whoever sees its end reads it."""
+        """Record why it is about to be killed, for whoever sees its end."""
         replace_text(self.folder / KILLED, reason)
 
     def end(self, code: int, finished: int) -> None:
-        """It has ended: with this exit code, at this time."""
+        """Record its end: with this exit code, at this time."""
         killed = self.folder / KILLED
         self.reason = killed.read_text() if killed.exists() else self.reason or ("Error" if code else "Completed")
         self.code, self.started = code, self.started or finished
-        # Last: another thread that sees the end must see its reason, too.
+        # Last: another thread that sees the end must also see its reason.
         self.finished = finished
         self.save()
 
     def end_as_recorded(self) -> None:
-        """It is not among what runs: by what the shim wrote about its end, or as lost with its node."""
+        """End it since it does not run: as the shim recorded its end, or as lost with its node."""
         try:
             row: Answer = json.loads((self.folder / EXIT).read_text())
         except (OSError, ValueError):
@@ -121,7 +121,7 @@ def _load(folder: Path, config: Config) -> Config:
 
 
 def load_all(folder: Path, load: type[Sandbox] | type[Container]) -> list[Sandbox | Container]:
-    """Every complete record below ``folder``; what was being written when the runtime was killed is removed."""
+    """Every complete record below ``folder``; remove those half written when the runtime was killed."""
     found: list[Sandbox | Container] = []
     for path in sorted(folder.iterdir()):
         if (path / META).exists():

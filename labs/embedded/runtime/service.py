@@ -1,4 +1,4 @@
-"""The gRPC services of one node: thin; the node does the work."""
+"""The gRPC services of one node: a thin layer over the node."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from labs.wire.cri import cri_pb2_grpc as rpc
 NAME = "boring-ops-lab"
 RELEASE = "1.0.0"
 KUBELET_API = "0.1.0"
-"""The version that a kubelet insists on: that of the interface before it had a name."""
+"""The version a kubelet insists on: that of the interface before it had a name."""
 
 
 class RuntimeService(rpc.RuntimeServiceServicer):

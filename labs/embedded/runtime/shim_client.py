@@ -1,4 +1,4 @@
-"""Talking to a shim."""
+"""A client for a shim."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 1 << 16
 MOST_OUTPUT = 16 << 20
 """Bytes kept of a program's output, per stream."""
 DRAIN = 1.0
-"""Seconds to read on after a program has ended whose child keeps its output open."""
+"""Seconds to keep reading after a program has ended whose child keeps its output open."""
 
 Answer = dict[str, Any]
 
@@ -35,7 +35,7 @@ class ShimGone(ShimError):
 
 @dataclass(frozen=True)
 class Finished:
-    """A program that was run to its end."""
+    """A program that has run to its end."""
 
     code: int
     stdout: bytes
@@ -49,10 +49,10 @@ class ShimClient:
         self.path = state / SOCKET
 
     def ask(self, message: Answer, fds: Sequence[int] = ()) -> Answer:
-        """Send a request that is answered once.
+        """Send a request that gets one answer.
 
         Raises:
-            ShimError: it is refused.
+            ShimError: the shim refuses.
         """
         with self._connect() as connection:
             connection.settimeout(ANSWER_TIMEOUT)
@@ -106,7 +106,7 @@ class ShimClient:
         return Finished(code, bytes(stdout), bytes(stderr))
 
     def watch(self) -> Iterator[Answer]:
-        """First what runs, then each end of a container; ends when the shim does.
+        """Yield first what runs, then each container's end; ends with the shim.
 
         Raises:
             ShimGone: none answers.

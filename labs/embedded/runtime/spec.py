@@ -1,4 +1,4 @@
-"""What the shim has to know of a sandbox or a container, as JSON on disk: it reads no protobuf."""
+"""What the shim must know about a sandbox or a container, as JSON on disk: it reads no protobuf."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Mount:
     target: str
     readonly: bool = False
     propagation: str = "private"
-    """``private``, ``slave`` (mounts made later outside appear inside) or ``shared`` (and the other way round)."""
+    """``private``, ``slave`` (mounts made later outside appear inside) or ``shared`` (and vice versa)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class User:
 
 @dataclass(frozen=True)
 class Container:
-    """A container's program and its surroundings."""
+    """A container's program and its environment."""
 
     id: str
     sandbox: Sandbox
@@ -59,7 +59,7 @@ class Container:
     stdin_once: bool = False
     mounts: tuple[Mount, ...] = ()
     files: dict[str, str] = field(default_factory=dict)
-    """Path in the container → what a file of its own there holds."""
+    """Path in the container → content of its own file there."""
     hidden: tuple[str, ...] = ()
     """Paths of the machine that no container sees."""
     readonly_root: bool = False
@@ -68,10 +68,10 @@ class Container:
     devices: tuple[Mount, ...] = ()
     privileged: bool = False
     capabilities: tuple[str, ...] = ()
-    """Those it may have at most, such as ``CAP_CHOWN``; a privileged one has all."""
+    """The most it may have, such as ``CAP_CHOWN``; a privileged one has all."""
     no_new_privileges: bool = False
     processes: int = 0
-    """Most processes that it may have; 0 for no limit."""
+    """Most processes it may have; 0 for no limit."""
 
     def save(self, path: Path) -> None:
         replace_text(path, json.dumps(asdict(self)))

@@ -1,4 +1,4 @@
-"""The use of sandboxes and containers, in the interface's words."""
+"""The usage of sandboxes and containers, in the interface's terms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from labs.embedded.runtime.records import Container, Sandbox
 from labs.wire.cri import cri_pb2 as pb
 
 FILES_TTL = 10.0
-"""Seconds that a count of a container's files holds: it walks all of them."""
+"""Seconds for which a count of a container's files is reused: counting walks all of them."""
 DEFAULT_LINK = "eth0"
 
 
@@ -21,15 +21,15 @@ def number(value: int) -> pb.UInt64Value:
 
 @dataclass
 class Statistics:
-    """Measures one node; remembers what costs much."""
+    """Measures one node; caches expensive results."""
 
     node: Node
     _files: dict[str, tuple[float, usage.Files]] = field(default_factory=dict)
     _cpu: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Container → time and CPU time of the measurement before."""
+    """Container → time and CPU time of the previous measurement."""
 
     def containers(self, wanted: list[Container]) -> list[pb.ContainerStats]:
-        """Of those that run."""
+        """Statistics of the running ones."""
         running = [container for container in wanted if container.is_running]
         measured = usage.by_mounts({container.mounts for container in running})
         return [self._container(container, measured[container.mounts]) for container in running]
@@ -62,7 +62,7 @@ class Statistics:
         return found
 
     def sandbox(self, sandbox: Sandbox) -> pb.PodSandboxStats:
-        """Of one pod: the sum of its containers, and its network."""
+        """Statistics of one pod: the sum of its containers, and its network."""
         containers = self.containers(self.node.containers_of(sandbox.id))
         now = time.time_ns()
         linux = pb.LinuxPodSandboxStats(

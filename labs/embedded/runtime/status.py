@@ -1,4 +1,4 @@
-"""Records in the interface's words."""
+"""Records in the interface's terms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking the Go program ``cri-streaming`` for URLs under which exec, attach and port-forward are carried."""
+"""Asks the Go program ``cri-streaming`` for the URLs of exec, attach and port-forward streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what the kubelet asks for to what the shim is told."""
+"""Translates the kubelet's requests into the shim's."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ CAPABILITIES = [
     "AUDIT_WRITE",
     "SETFCAP",
 ]
-"""What a container has unless it is asked for otherwise: Docker's and containerd's set."""
+"""A container's default capabilities: Docker's and containerd's set."""
 ALL = "ALL"
 MOST_PROCESSES = 4096
-"""Of one container, so that a program that forks without end leaves the machine usable."""
+"""Limit of one container, so that an endlessly forking program leaves the machine usable."""
 PROPAGATION = {
     pb.PROPAGATION_PRIVATE: "private",
     pb.PROPAGATION_HOST_TO_CONTAINER: "slave",
@@ -41,14 +41,14 @@ PROPAGATION = {
 
 
 class Unsupported(Exception):
-    """The pod asks for something that this runtime does not do; the message names the field."""
+    """The pod asks for something that this runtime does not support; the message names the field."""
 
 
 def sandbox(id: str, config: pb.PodSandboxConfig, node: str) -> spec.Sandbox:
     """The sandbox ``config`` asks for.
 
     Raises:
-        Unsupported: it asks for a user namespace of its own.
+        Unsupported: it asks for its own user namespace.
     """
     options = config.linux.security_context.namespace_options
     if options.HasField("userns_options") and options.userns_options.mode == pb.POD:
@@ -66,7 +66,7 @@ def sandbox(id: str, config: pb.PodSandboxConfig, node: str) -> spec.Sandbox:
 
 @dataclass(frozen=True)
 class Translation:
-    """A container to be: its configuration, its image, the sandbox it joins."""
+    """A container to create: its configuration, its image, the sandbox it joins."""
 
     id: str
     config: pb.ContainerConfig
@@ -79,7 +79,7 @@ class Translation:
         return self.config.linux.security_context
 
     def container(self) -> spec.Container:
-        """What the shim is told."""
+        """The container as the shim gets it."""
         security = self._security
         return spec.Container(
             self.id,
@@ -141,7 +141,7 @@ class Translation:
 
 
 def _accounts(form: str, mine: int) -> str:
-    """Users or groups of an image that has only the usual ones, and not the machine's."""
+    """Users or groups for the container: only the usual ones, not the machine's."""
     names = {0: ("root", "/root"), 1: ("daemon", "/usr/sbin"), 65534: ("nobody", "/")}
     if mine not in names:
         names[mine] = ("app", "/")
@@ -163,7 +163,7 @@ def _mount(mount: pb.Mount) -> spec.Mount:
 
 
 def capabilities(asked: pb.Capability) -> tuple[str, ...]:
-    """The usual ones, without those dropped, with those added."""
+    """The default ones, without those dropped, with those added."""
     add, drop = ([_plain(name) for name in names] for names in (asked.add_capabilities, asked.drop_capabilities))
     usual = [] if ALL in drop else [name for name in CAPABILITIES if name not in drop]
     added = _all() if ALL in add else add

@@ -1,4 +1,4 @@
-"""What containers use, read from ``/proc``: one pass over all processes answers for every container."""
+"""What containers use, read from ``/proc``: one pass over all processes covers every container."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass
 class Usage:
-    """Of all processes of one container."""
+    """Usage of all processes of one container."""
 
     cpu: int = 0
-    """Nanoseconds of CPU time, those of children that were waited for included."""
+    """Nanoseconds of CPU time, including that of children that were waited for."""
     memory: int = 0
     """Bytes of private memory; files mapped by many do not count, as in a cgroup."""
     resident: int = 0
@@ -52,14 +52,14 @@ def _add(total: Usage, process: Path) -> None:
 
 @dataclass(frozen=True)
 class Files:
-    """What a folder holds."""
+    """The content of a folder."""
 
     bytes: int
     inodes: int
 
 
 def files(folder: Path) -> Files:
-    """Bytes and inodes below ``folder``, those on other file systems not."""
+    """Bytes and inodes below ``folder``, except on other file systems."""
     try:
         device = os.lstat(folder).st_dev
     except OSError:
@@ -84,7 +84,7 @@ def _is_on(path: str, device: int) -> bool:
 
 
 def network(pid: int) -> list[tuple[str, int, int, int, int]]:
-    """Per link of the process' network: name, bytes in, errors in, bytes out, errors out."""
+    """Per link of the process's network: name, bytes in, errors in, bytes out, errors out."""
     rows = []
     for line in Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]:
         name, _, numbers = line.partition(":")

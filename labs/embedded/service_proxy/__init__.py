@@ -1,1 +1,1 @@
-"""Per cluster one Envoy that stands for kube-proxy and cluster DNS: Service names and ClusterIPs lead to ready endpoints."""
+"""One Envoy per cluster, in place of kube-proxy and cluster DNS: Service names and ClusterIPs lead to ready endpoints."""

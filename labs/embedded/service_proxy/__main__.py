@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 SETTLE = 0.05
 """Seconds to gather changes before Envoy's files are written: a rollout brings them in bursts."""
 LINK_CHECK_INTERVAL = 0.2
-"""Seconds between two looks at the conditions on the link into this cluster."""
+"""Seconds between two checks of the conditions on the link into this cluster."""
 
 
 class ServiceProxy:
@@ -43,7 +43,7 @@ class ServiceProxy:
         self._synced = 0
 
     async def run(self) -> None:
-        """Until Envoy ends; the supervisor then starts both again."""
+        """Run until Envoy ends; the supervisor then restarts both."""
         services = asyncio.create_task(self._api.follow("services", self._note_service, on_sync=self._note_sync))
         slices = self._api.follow("discovery.k8s.io/v1/endpointslices", self._note_slice, on_sync=self._note_sync)
         parts = [slices, self._write_files(), self._watch_link()]

@@ -1,6 +1,6 @@
 """The load balancer at the cluster's edge: where traffic from another cluster enters, under the conditions of the link.
 
-It stands for the cloud's load balancer and the wide-area network before it. Each Service of type LoadBalancer has a listener
+It replaces the cloud's load balancer and the wide-area network before it. Each Service of type LoadBalancer has a listener
 here; on a clear link bytes are passed on as they come.
 """
 
@@ -26,7 +26,7 @@ RETRANSMIT = 0.2
 LOOK = 0.1
 """Seconds between two checks whether a direction that loses everything delivers again."""
 IN_FLIGHT = 64
-"""Chunks on their way; a sender that is faster waits, as with a full TCP window."""
+"""Most chunks in flight; a faster sender waits, as with a full TCP window."""
 
 Address = tuple[str, int]
 
@@ -40,7 +40,7 @@ class Edge:
         self._endpoints: dict[Address, tuple[Address, ...]] = {}
 
     async def update(self, rows: Iterable[ServicePort]) -> None:
-        """Listen for the load balancers among ``rows`` that have endpoints, and no longer for others."""
+        """Listen for the load balancers among ``rows`` that have endpoints, and stop listening for others."""
         wanted = {
             (plan.network().bind(row.cluster_ip), row.port): row.endpoints for row in rows if serves(row) and row.cluster_ip
         }
@@ -90,7 +90,7 @@ class Edge:
             due, chunk = await way.get()
             if (early := due - loop.time()) > 0:
                 await asyncio.sleep(early)
-            # TCP keeps what is lost and sends it again: it arrives once the way is open, should both ends still wait.
+            # TCP keeps what is lost and sends it again: it arrives once the link works, if both ends still wait.
             while direction in self.conditions.lost:
                 await asyncio.sleep(LOOK)
             if not chunk:
@@ -102,7 +102,7 @@ class Edge:
 
 
 def serves(row: ServicePort) -> bool:
-    """Whether the edge, and not Envoy, listens for this port: it is a load balancer's, and something is behind it."""
+    """Whether the edge, and not Envoy, listens for this port: it belongs to a load balancer that has endpoints."""
     return row.load_balancer and bool(row.endpoints) and row.cluster_ip is not None
 
 

@@ -39,27 +39,27 @@ function envoy_on_request(handle)
   end
 end
 """
-"""Where a request to a literal address goes: 10.x.y.z:p stands for 127.x.y.z:p."""
+"""The target of a request to a literal address: 10.x.y.z:p stands for 127.x.y.z:p."""
 
 
 def write(folder: Path, host: str, port: int, ports: Iterable[ServicePort]) -> None:
     """Write all of the xDS files into ``folder`` for the forward proxy at ``host:port`` and the given Services.
 
-    Endpoints first: a cluster must find its endpoints when it appears, a route its cluster.
+    Endpoints first: a new cluster must find its endpoints, and a route its cluster.
     """
     rows = list(ports)
     for row in rows:
         _replace(_endpoints_file(row, folder), _resources(LOAD_ASSIGNMENT, [_load_assignment(row)]))
     _replace(folder / "cds.json", _resources(CLUSTER, [*(_cluster(row, folder) for row in rows), _literal_cluster()]))
     _replace(folder / "rds.json", _resources(ROUTES, [_routes(rows)]))
-    # Without endpoints there is no listener: a connection is refused, as by kube-proxy. Load balancers stand at the edge.
+    # Without endpoints there is no listener: a connection is refused, as by kube-proxy. Load balancers listen at the edge.
     inside = [row for row in rows if row.cluster_ip and row.port >= FIRST_PORT and row.endpoints and not row.load_balancer]
     tcp = [_tcp_listener(row) for row in inside]
     _replace(folder / "lds.json", _resources(LISTENER, [_forward_proxy(folder, host, port), *tcp]))
 
 
 def bootstrap(folder: Path, name: str) -> Config:
-    """What Envoy is started with."""
+    """Envoy's start configuration."""
     return {
         "node": {"id": name, "cluster": name},
         "admin": {"address": {"pipe": {"path": str(folder / "admin.sock"), "mode": 0o600}}},
@@ -103,9 +103,9 @@ def _cluster(row: ServicePort, folder: Path) -> Config:
         "type": "EDS",
         "eds_cluster_config": {"eds_config": _file(_endpoints_file(row, folder))},
         "connect_timeout": "2s",
-        # As kube-proxy does.
+        # As in kube-proxy.
         "lb_policy": "RANDOM",
-        # No Service of the lab has so many endpoints that a panic threshold helps.
+        # No Service of the lab has enough endpoints for a panic threshold to help.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
     }
 

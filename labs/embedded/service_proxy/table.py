@@ -1,4 +1,4 @@
-"""Services and EndpointSlices as the proxy needs them: who listens behind which name and port."""
+"""Services and EndpointSlices as the proxy needs them: the endpoints behind each name and port."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ServicePort:
     port: int
     endpoints: tuple[tuple[str, int], ...]
     load_balancer: bool = False
-    """Reached from outside the cluster: its listener stands at the edge."""
+    """Reached from outside the cluster: its listener is at the edge."""
 
     @property
     def id(self) -> str:
@@ -41,7 +41,7 @@ class ServicePort:
 
 
 class ServiceTable:
-    """The present Services and EndpointSlices of one cluster."""
+    """The current Services and EndpointSlices of one cluster."""
 
     def __init__(self) -> None:
         self._services: dict[Key, Object] = {}
@@ -97,7 +97,7 @@ def _endpoints(slices: list[Object], port: Object) -> tuple[tuple[str, int], ...
         for number in item.get("ports") or []
         if (number.get("name") or "") == (port.get("name") or "") and number.get("port")
         for endpoint in item.get("endpoints") or []
-        # The API says: no condition means ready.
+        # By the API, no condition means ready.
         if (endpoint.get("conditions") or {}).get("ready", True)
         for address in endpoint["addresses"]
     }

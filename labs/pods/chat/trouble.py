@@ -1,4 +1,4 @@
-"""What went wrong with a question, in words for the person who asked, with the facts for the one who mends it."""
+"""What went wrong with a question, in words for the person who asked, with the facts for whoever fixes it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ BY_CODE = {
     "context_length_exceeded": "The question is too long for the model.",
     "model_not_found": "The chat asks for a model that is not served there: its settings are wrong.",
 }
-"""By the ``code`` that the model server gives."""
+"""By the model server's ``code``."""
 BY_HOP = {
     "network": "The chat cannot reach the model server.",
     "mesh": "The service mesh did not let the question through to the model server.",
     "model server": "The model server could not answer.",
     "chat": "The chat itself failed.",
 }
-"""By where the question ended, if no code says more."""
+"""By where the question failed, if no code says more."""
 UNREADABLE = "The chat could not read the question."
 NOT_THERE = "The chat has nothing at this address."
 FORBIDDEN = "The service mesh's policy does not allow the chat to ask the model server."
 TOO_SLOW = "No answer came in time."
 AGAIN = frozenset({"queue_full", "model_loading", "engine_dead", "deadline_exceeded"})
-"""Codes that may be gone at the next attempt."""
+"""Codes for which another attempt may succeed."""
 
 
 def explain(status: int, hop: str, code: str | None) -> str:
@@ -41,8 +41,8 @@ def explain(status: int, hop: str, code: str | None) -> str:
 
 
 class ChatError(Exception):
-    """A question that got no answer. ``hop`` says where it ended: "chat", "network", "mesh" or "model server"; ``code`` is the
-    model server's own word for it; ``headers`` go on to the chat's client."""
+    """A question that got no answer. ``hop`` says where it failed: "chat", "network", "mesh" or "model server"; ``code`` is the
+    model server's own word for it; ``headers`` are passed on to the chat's client."""
 
     def __init__(
         self, status: int, hop: str, message: str, headers: Mapping[str, str] | None = None, code: str | None = None
@@ -54,7 +54,7 @@ class ChatError(Exception):
         self.headers = dict(headers or {})
 
     def body(self, request_id: str) -> dict[str, Any]:
-        """The error as the API tells it: ``explanation`` for people, the rest to find the cause with."""
+        """The error in the API's form: ``explanation`` for people, the rest for finding the cause."""
         error: dict[str, Any] = {"message": str(self), "status": self.status, "hop": self.hop, "code": self.code}
         error |= {"explanation": explain(self.status, self.hop, self.code), "request_id": request_id}
         if "l5d-proxy-error" in self.headers:

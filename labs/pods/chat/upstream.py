@@ -1,4 +1,4 @@
-"""The model server as the chat sees it: one question, a stream of pieces, and a clear word on where a failure came from."""
+"""The model server as the chat sees it: one question, a stream of pieces, and where a failure came from."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEPT_HEADERS = ("l5d-proxy-error", "retry-after")
 
 @dataclass
 class ChatAnswer:
-    """An answer in the making. Times are seconds since the question was sent."""
+    """An answer in progress. Times are seconds since the question was sent."""
 
     served_by: dict[str, str | None]
     request_id: str
@@ -36,7 +36,7 @@ class ChatAnswer:
     tokens: int = 0
     first_token: float | None = None
     model: float | None = None
-    """Time inside the model server, by its own clock; not known when it streams."""
+    """Time inside the model server, by its own clock; unknown while streaming."""
 
     def add(self, piece: str) -> None:
         self.first_token = self.first_token or time.monotonic() - self.started
@@ -68,7 +68,7 @@ class ModelServer:
         """The whole answer at once.
 
         Raises:
-            ChatError: it failed, and where.
+            ChatError: it failed; says where.
         """
         async with self._post(message, request_id, {}) as (response, answer):
             with self._failures():
@@ -81,7 +81,7 @@ class ModelServer:
 
     @asynccontextmanager
     async def stream(self, message: str, request_id: str) -> AsyncIterator[tuple[ChatAnswer, AsyncIterator[str]]]:
-        """The answer while it is made: iterate over the pieces, then read the rest from the answer.
+        """The answer while it is generated: iterate over the pieces, then read the rest from the answer.
 
         Raises:
             ChatError: it failed, on entering or while iterating.
@@ -109,7 +109,7 @@ class ModelServer:
         decoder = Decoder()
         chunks = response.content.iter_any()
         while True:
-            # Only reading is watched here: what fails while a piece is handed on is not the model server's doing.
+            # Only reads are covered here: a failure while passing a piece on is not the model server's fault.
             with self._failures():
                 events = decoder.feed(await anext(chunks, b""))
             for event in events:
@@ -125,7 +125,7 @@ class ModelServer:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turn what the HTTP library and a wrong answer raise into an ChatError."""
+        """Turn what the HTTP library and a wrong answer raise into a ChatError."""
         try:
             yield
         except TimeoutError as error:
@@ -147,7 +147,7 @@ def _piece(event: Event, answer: ChatAnswer) -> str:
 
 
 async def _error_of(response: aiohttp.ClientResponse) -> ChatError:
-    """What an answer other than 200 means. The model server signs all it sends; what is unsigned came from a proxy on the way."""
+    """What an answer other than 200 means. The model server signs all it sends; an unsigned one came from a proxy on the way."""
     headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
     # errors="replace": what a proxy sends need not be text.
     text = await response.text(errors="replace")

@@ -20,7 +20,7 @@ from labs.wire.sockets import short
 log = logging.getLogger(__name__)
 
 MAX_AGE = 1.0
-"""Seconds an answer is kept: as often as Prometheus scrapes the lab."""
+"""Seconds an answer is cached: as long as Prometheus' scrape interval in the lab."""
 TIMEOUT = 0.5
 
 
@@ -58,7 +58,7 @@ def holders_in(listing: pb.ListPodResourcesResponse) -> dict[str, list[Holder]]:
 
 
 class PodResources:
-    """The kubelet's answer from ``socket``, asked for at most once a second. Without a socket the metrics have no such labels."""
+    """The kubelet's answer from ``socket``, requested at most once a second. Without a socket the metrics lack these labels."""
 
     def __init__(self, socket: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._channel = grpc.aio.insecure_channel(f"unix:{short(socket)}", options=CHANNEL)

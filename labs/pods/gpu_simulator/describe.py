@@ -1,4 +1,4 @@
-"""A GPU as the work socket shows it: what ``ctl`` and ``nvidia-smi`` print comes from here."""
+"""A GPU as the work socket shows it: the source of what ``ctl`` and ``nvidia-smi`` print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One simulated GPU: work in, utilisation, memory, power, temperature and clocks out; and back, the pace that heat allows."""
+"""One simulated GPU: work in, utilisation, memory, power, temperature and clocks out, and the pace that heat allows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ XID_WINDOW = 300.0
 
 @dataclass(frozen=True)
 class Reading:
-    """What a GPU shows: averages over the last second for activity and power, the present for everything else."""
+    """What a GPU shows: averages over the last second for activity and power, current values for everything else."""
 
     activity: Activity
     memory_used_bytes: int
@@ -44,7 +44,7 @@ class Reading:
 
 
 class Gpu:
-    """GPU ``index`` of a node. Time is what ``step`` was called with: equal calls give equal states.
+    """GPU ``index`` of a node. Time passes only through ``step``: equal calls give equal states.
 
     ``parts`` are its MIG instances; without any the GPU is one part. ``step`` is the length of a time step in seconds.
     """
@@ -85,7 +85,7 @@ class Gpu:
 
     @property
     def state(self) -> GpuState:
-        """What a new program meets on this GPU."""
+        """The GPU's state as a new program finds it."""
         for programs, state in (
             (Programs.REFUSED, GpuState.LOST),
             (Programs.NEW_REFUSED, GpuState.FAILED),
@@ -117,7 +117,7 @@ class Gpu:
         return physics.equilibrium_c(self.inlet_c, self._resistance, watts)
 
     def inject(self, fault: Fault) -> None:
-        """Begin ``fault``; once more, while it is in force, changes nothing."""
+        """Begin ``fault``; no effect while it is already in force."""
         if fault.name in self.faults:
             return
         self.faults[fault.name] = fault
@@ -142,12 +142,12 @@ class Gpu:
                 part.leak(-1)
 
     def recent_xids(self) -> Counter[int]:
-        """How often which XID came in the last ``XID_WINDOW`` seconds."""
+        """How often each XID came in the last ``XID_WINDOW`` seconds."""
         self._xid_log = [(time, xid) for time, xid in self._xid_log if self.time - time <= XID_WINDOW]
         return Counter(xid for _, xid in self._xid_log)
 
     def report(self, work: Work, part: Part | None = None) -> WorkAnswer:
-        """Take what a program did on ``part`` (else on the whole GPU) and tell it how it may go on."""
+        """Take what a program did on ``part`` (else on the whole GPU) and return how it may continue."""
         part = part or self.parts[0]
         if (error := self._error(Programs.REFUSED)) is not None:
             return part.refuse(GpuState.LOST, error)
@@ -158,7 +158,7 @@ class Gpu:
 
     @property
     def pace(self) -> float:
-        """The share of full speed the clocks allow now, 0 to 1. Work may go on at this pace also when the GPU idles."""
+        """The share of full speed the clocks allow now, 0 to 1. Work may run at this pace even when the GPU idles."""
         return self.ratio if self._error(Programs.REFUSED) is None and self._error(Programs.HUNG) is None else 0.0
 
     @property
@@ -199,10 +199,10 @@ class Gpu:
             cap = self._at_step(physics.power_cap_ratio(self.profile, wanted, self.power_limit_w))
             if cap >= ratio:
                 return ratio
-            ratio = cap  # at lower clocks the same work keeps the GPU busy for longer: look again
+            ratio = cap  # at lower clocks the same work keeps the GPU busy for longer: check again
 
     def _work(self, seconds: float) -> float:
-        """Do what fits into ``seconds``; the watts that takes."""
+        """Do what fits into ``seconds``; returns the watts drawn."""
         if self.lost:
             whole(self.parts, [part.show(Activity()) for part in self.parts])
             return 0.0
@@ -222,7 +222,7 @@ class Gpu:
         return physics.clock_mhz(self.profile, ratio) / self.profile.sm_clock_max_mhz
 
     def read(self) -> Reading:
-        """What the GPU shows now."""
+        """The GPU's current reading."""
         mean = whole(self.parts, [part.mean for part in self.parts])
         idle = ClockEvent.GPU_IDLE in self.events
         top = physics.clock_mhz(self.profile, self.ratio)

@@ -18,12 +18,12 @@ class ErrorCounts:
     nvlink_errors: int = 0
 
     def plus(self, more: Mapping[str, int]) -> ErrorCounts:
-        """With the errors of one event."""
+        """The counts plus the errors of one event."""
         found = {name: getattr(self, name) + count for name, count in more.items()}
         return replace(self, **found, dbe_aggregate=self.dbe_aggregate + more.get("dbe", 0))
 
     def after_reset(self) -> ErrorCounts:
-        """A reset remaps the rows that wait and clears the volatile counts; what is written into the GPU stays.
+        """A reset remaps pending rows and clears the volatile counts; what is stored in the GPU stays.
 
         A GPU whose row could not be remapped was replaced: the new one has no errors.
         """

@@ -47,7 +47,7 @@ def _held(labels: str, holder: Holder, shared: bool) -> str:
 
 def _label_sets(gpu: Gpu, part: Part, node: str, holders: Sequence[Holder], shared: bool) -> list[str]:
     labels = _labels(gpu, part, node)
-    # Without KUBERNETES_VIRTUAL_GPUS dcgm-exporter gives a shared GPU to one of its pods: the others are not to be seen.
+    # Without KUBERNETES_VIRTUAL_GPUS dcgm-exporter gives a shared GPU to one of its pods: the others do not appear.
     shown = holders if shared else holders[-1:]
     return [_held(labels, holder, shared) for holder in shown] or [labels]
 
@@ -59,7 +59,7 @@ def render(fleet: Fleet, holders: Holding, shared: bool = False) -> str:
 
 
 def rows_of(fleet: Fleet, holders: Holding, shared: bool = False) -> list[Row]:
-    """What is to be shown of each part of each GPU now."""
+    """The current rows of each part of each GPU."""
     rows: list[Row] = []
     for gpu in fleet.gpus:
         reading, blind = gpu.read(), gpu.blind
@@ -70,7 +70,7 @@ def rows_of(fleet: Fleet, holders: Holding, shared: bool = False) -> list[Row]:
 
 
 def families(rows: Sequence[Row]) -> Iterator[str]:
-    """The page, one metric after the other.
+    """The page, one metric after another.
 
     Not with prometheus-client: that appends ``_total`` to the name of each counter, and dcgm-exporter's counters have none. No
     label value here can hold a character that needs escaping: all are names of Kubernetes objects or come from a profile.

@@ -31,8 +31,8 @@ class Programs(Enum):
 class Fault:
     """``xid`` is the error the driver logs (0: none).
 
-    ``error`` is CUDA's text for the programs it hits, ``errors`` what it adds to the GPU's counters. ``node`` says that it takes
-    all GPUs of the node; ``lasting`` that it is in the GPU, the driver or the room: a new simulator process still finds it.
+    ``error`` is CUDA's text for the programs it hits, ``errors`` what it adds to the GPU's counters. ``node``: it affects
+    all GPUs of the node; ``lasting``: it is in the GPU, the driver or the room, so it outlives the simulator process.
     """
 
     name: str

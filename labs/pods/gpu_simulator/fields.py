@@ -27,7 +27,7 @@ class View:
 
 @dataclass(frozen=True)
 class Field:
-    """One DCGM field: how it is read, or None where a GPU does not have it.
+    """One DCGM field: how to read it, or None where a GPU does not have it.
 
     ``whole`` fields have no value on a MIG instance; ``log`` fields come from the driver's log and outlive the GPU's sensors.
     """

@@ -13,9 +13,9 @@ from labs.pods.gpu_simulator.profile import Profile
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "gpu-simulator.boring-ops-lab")
 Clock = Callable[[], float]
-"""Seconds since some point in the past, never going back."""
+"""Seconds since some point in the past, never going backwards."""
 MAX_STEPS = 600
-"""Steps made good at most after a pause (a suspended laptop): a minute, after which everything has settled."""
+"""Most steps to catch up on after a pause (a suspended laptop): a minute, after which everything has settled."""
 
 
 class UnknownGpu(LookupError):
@@ -78,7 +78,7 @@ class Fleet:
         raise UnknownGpu(f"no GPU {name!r} on node {self.node}; there are: 0 to {len(self.gpus) - 1}, by index or UUID")
 
     def part(self, name: str) -> tuple[Gpu, Part]:
-        """What a program was given, by the UUID in its environment (or a GPU's index).
+        """The part a program was given, by the UUID in its environment (or a GPU's index).
 
         Raises:
             UnknownGpu: this node has no such part.

@@ -1,6 +1,6 @@
 """Which GPUs this node has: its labels say so, since a DaemonSet has the same arguments on every node.
 
-And back: what is found out about the GPUs becomes labels, as GPU Feature Discovery writes them.
+Conversely, the GPUs' features become labels, as GPU Feature Discovery writes them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ PRODUCT = "nvidia.com/gpu.product"
 COUNT = "nvidia.com/gpu.count"
 """Labels of NVIDIA's GPU Feature Discovery."""
 SETTINGS = "nvidia.com/device-plugin.config"
-"""By this label NVIDIA's operator chooses a node's settings file."""
+"""The label by which NVIDIA's operator chooses a node's settings file."""
 MIB = 1 << 20
 UNREACHABLE = (ApiError, aiohttp.ClientError, TimeoutError, OSError, KeyError)
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """How many GPUs of which product, and the name of the settings file they are offered by."""
+    """How many GPUs of which product, and the name of their settings file."""
 
     product: str
     count: int
@@ -37,7 +37,7 @@ class Inventory:
 
 
 def from_labels(node: Object, fallback: Inventory) -> Inventory:
-    """What the node's labels say; each label that is missing or no number leaves that of ``fallback``."""
+    """What the node's labels say; a label that is missing or not a number leaves the value of ``fallback``."""
     labels = node["metadata"].get("labels", {})
     count = labels.get(COUNT, "")
     return Inventory(
@@ -48,7 +48,7 @@ def from_labels(node: Object, fallback: Inventory) -> Inventory:
 
 
 async def read(node: str, fallback: Inventory) -> Inventory:
-    """The inventory of ``node`` from the API server; ``fallback`` where that cannot be asked."""
+    """The inventory of ``node`` from the API server; ``fallback`` if that is unreachable."""
     try:
         async with KubeApi(in_cluster(), user_agent="gpu-simulator") as api:
             return from_labels(await api.get("nodes", None, node), fallback)
@@ -58,7 +58,7 @@ async def read(node: str, fallback: Inventory) -> Inventory:
 
 
 def features(profile: Profile, count: int, settings: Settings, offers: list[Offer]) -> dict[str, str]:
-    """What GPU Feature Discovery writes about such GPUs.
+    """The labels that GPU Feature Discovery writes for such GPUs.
 
     ``gpu.product`` and ``gpu.count`` stay as they are: here they say what to simulate. NVIDIA's adds ``-SHARED`` to a shared one.
     """

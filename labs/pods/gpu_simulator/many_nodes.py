@@ -1,4 +1,4 @@
-"""Thousands of GPUs in one process: their metrics under a synthetic load, as Prometheus and PromQL meet them in a large fleet.
+"""Thousands of GPUs in one process: their metrics under a synthetic load, as Prometheus and PromQL see them in a large fleet.
 
 The model is that of every other GPU; only its time steps are long, since no program waits for these.
 """
@@ -60,7 +60,7 @@ class ManyNodes:
         self._clock = clock
 
     async def run(self) -> None:
-        """Let time pass for all of them, a bit at a time so that a scrape need not wait."""
+        """Let time pass for all nodes, a few at a time so that a scrape need not wait."""
         started = self._clock()
         for number in itertools.count():
             fleet = self.fleets[number % len(self.fleets)]
@@ -76,7 +76,7 @@ class ManyNodes:
         fleet.advance()
 
     async def page(self) -> AsyncIterator[bytes]:
-        """The metrics of all GPUs, one metric after the other."""
+        """The metrics of all GPUs, one metric after another."""
         rows = [row for fleet in self.fleets for row in exporter.rows_of(fleet, {})]
         for family in exporter.families(rows):
             yield family.encode()

@@ -19,7 +19,7 @@ Layout = Mapping[int, Sequence[str]]
 
 
 class BadLayout(ValueError):
-    """The GPU cannot be divided so; the message says why."""
+    """The GPU cannot be divided this way; the message says why."""
 
 
 def parts_of(profile: Profile, gpu_uuid: str, names: Iterable[str]) -> list[Part]:

@@ -1,4 +1,4 @@
-"""What the node offers under which resource name: GPUs, replicas of shared GPUs, MIG instances."""
+"""What the node offers under each resource name: GPUs, replicas of shared GPUs, MIG instances."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Offer:
     def prefer(self, available: Iterable[str], must: list[str], size: int) -> list[str]:
         """Which ``size`` of the ``available`` devices to give away, those in ``must`` first.
 
-        Whole GPUs: the lowest index, so that a lab gives the same GPUs each time. Replicas: of the GPU that has most left, so
+        Whole GPUs: the lowest index, so that a lab gives the same GPUs each time. Replicas: from the GPU with the most left, so
         that a GPU is shared only when there is no free one.
         """
         free = [device for device in self.devices if device in set(available) and device not in must]

@@ -1,4 +1,4 @@
-"""What programs are given of a GPU: the whole of it, or one MIG instance. It keeps their memory and their waiting work."""
+"""What programs get of a GPU: all of it, or one MIG instance. It tracks their memory and their pending work."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ STEP = 0.1
 SAMPLE_PERIOD = 1.0
 """Seconds that utilisation is averaged over, the longest sample period NVML names."""
 REPORT_TIMEOUT = 2.0
-"""Seconds after which a client that reports no more counts as gone."""
+"""Seconds after which a client that stops reporting counts as gone."""
 MAX_BACKLOG = 0.5
-"""Seconds of work that may wait for the GPU. A report that claims more than the GPU can do is cut here."""
+"""Seconds of work that may wait for the GPU. A report that claims more than the GPU can do is truncated to it."""
 CONTEXT_BYTES = 500_000_000
 """Memory a CUDA context takes in each process that uses the GPU."""
 SMOOTHING = 0.3
@@ -30,7 +30,7 @@ Key = tuple[str, str]
 
 @dataclass
 class GpuProcess:
-    """A process on the GPU: what it holds, when it reported last, its share of the time, the error that killed it if one did."""
+    """A process on the GPU: what it holds, when it reported last, its share of the time, and the error that killed it, if any."""
 
     pod: str
     pid: int = 0
@@ -92,7 +92,7 @@ class Part:
 
     @property
     def loading_bytes_per_second(self) -> float:
-        """What comes over the bus into the GPU's memory while programs load their weights."""
+        """Traffic over the bus into the GPU's memory while programs load their weights."""
         return sum(client.loading_bytes_per_second for client in self.clients.values())
 
     @property
@@ -125,7 +125,7 @@ class Part:
         return WorkAnswer(GpuState.OK, pace, rate, rate, self.profile.memory_bytes, self.memory_free_bytes)
 
     def refuse(self, state: GpuState, error: str) -> WorkAnswer:
-        """The answer of a GPU that does no work for the one who asks."""
+        """The answer of a GPU that does no work for this client."""
         return WorkAnswer(state, 0.0, 0.0, 0.0, self.profile.memory_bytes, self.memory_free_bytes, error)
 
     def _add(self, client: GpuProcess, work: Work, ratio: float) -> None:
@@ -137,7 +137,7 @@ class Part:
             self._pending.take(1 - self._backlog / self._pending.seconds)
 
     def _share(self, client: GpuProcess) -> float:
-        """The share of the time this client can have: what the others leave; at least an equal slice, as time-slicing gives."""
+        """The share of the time this client can get: what the others leave; at least an equal slice, as time-slicing gives."""
         others = [other.busy for other in self.clients.values() if other is not client and other.busy > 0.01 and not other.error]
         return max(1 / (1 + len(others)), 1 - sum(others))
 
@@ -158,7 +158,7 @@ class Part:
         self.leaked_bytes = 0 if size < 0 else self.leaked_bytes + min(size, self.memory_free_bytes)
 
     def activity(self, ratio: float, seconds: float, part: Demand | None = None) -> Activity:
-        """How busy this part is while it does ``part`` (else what fits of the pending work)."""
+        """How busy this part is while it does ``part`` (else as much of the pending work as fits)."""
         if part is None:
             share = self._fits(ratio, seconds)
             part = Demand(self._pending.seconds * share, self._pending.flops * share, self._pending.bytes * share)
@@ -173,7 +173,7 @@ class Part:
         return min(1.0, seconds * ratio / self._pending.seconds) if self._pending.seconds > 0 else 0.0
 
     def execute(self, ratio: float, seconds: float) -> Activity:
-        """Do what fits of the pending work."""
+        """Do as much of the pending work as fits."""
         return self.show(self.activity(ratio, seconds, self._pending.take(self._fits(ratio, seconds))))
 
     def show(self, activity: Activity) -> Activity:
@@ -199,7 +199,7 @@ class Part:
 
 
 def whole(parts: Iterable[Part], activities: Iterable[Activity]) -> Activity:
-    """The GPU's activity from that of its parts, each by its share of what the GPU has."""
+    """The GPU's activity from that of its parts, each weighted by its share of the GPU."""
     busy = dram = tensor = 0.0
     for part, activity in zip(parts, activities, strict=True):
         compute, memory = (part.instance.compute, part.instance.memory) if part.instance else (1.0, 1.0)

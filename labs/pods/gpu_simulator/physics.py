@@ -21,11 +21,11 @@ BUSY_WEIGHT, DRAM_WEIGHT, TENSOR_WEIGHT = 0.3, 0.5, 1.3
 the power limit binds."""
 
 SPINNING_LOAD = 0.1
-"""Share of the room between idle and the limit that a kernel takes which only waits: 135 W on an H100 (vLLM issue 40926)."""
+"""Share of the room between idle and the limit that a kernel which only waits draws: 135 W on an H100 (vLLM issue 40926)."""
 
 
 class ClockEvent(IntFlag):
-    """Why clocks are not at the top, as DCGM and NVML number it."""
+    """Why clocks are below the top, as DCGM and NVML number it."""
 
     GPU_IDLE = 0x1
     SW_POWER_CAP = 0x4
@@ -89,7 +89,7 @@ def equilibrium_c(inlet_c: float, resistance_k_per_w: float, watts: float) -> fl
 
 
 def warm(temperature_c: float, target_c: float, profile: Profile, seconds: float) -> float:
-    """The temperature ``seconds`` later when it goes to ``target_c``: the exact solution of Newton's law for constant power."""
+    """The temperature ``seconds`` later on its way to ``target_c``: the exact solution of Newton's law for constant power."""
     tau = profile.thermal_time_constant_s / THERMAL_SPEED_UP
     return target_c + (temperature_c - target_c) * math.exp(-seconds / tau)
 

@@ -1,4 +1,4 @@
-"""The device plugin: offers the node's GPUs over the kubelet's device-plugin API, v1beta1; one plugin a resource."""
+"""The device plugin: offers the node's GPUs over the kubelet's device-plugin API, v1beta1; one plugin per resource."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 KUBELET = "kubelet.sock"
 CHECK_SECONDS = 0.5
-"""How often the kubelet's socket is looked at: a kubelet that restarts forgets its plugins and makes a new socket."""
+"""How often to check the kubelet's socket: a kubelet that restarts forgets its plugins and makes a new socket."""
 REGISTER_TIMEOUT = 15.0
 """Seconds. Within Register the kubelet calls the plugin back and waits up to 10 s for it."""
 CHANNEL = [("grpc.enable_http_proxy", 0)]
@@ -167,7 +167,7 @@ class Registrar:
         return kubelet
 
     async def _gone(self, kubelet: tuple[int, int]) -> None:
-        """Wait until the kubelet made a new socket or removed ours, as it does when it starts, or the plugin fails."""
+        """Wait until the kubelet makes a new socket or removes ours, as it does when it starts, or the plugin fails."""
         while not self._plugin.down and self._identity() == kubelet and (self._folder / self._endpoint).exists():
             await asyncio.sleep(CHECK_SECONDS)
 

@@ -1,4 +1,4 @@
-"""What a GPU can do and how it warms up: one TOML file per GPU under ``profiles/``, each with its sources."""
+"""A GPU's capabilities and thermal behaviour: one TOML file per GPU under ``profiles/``, each with its sources."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ from labs.wire.sockets import short
 log = logging.getLogger(__name__)
 
 METRICS_PORT = 9400
-"""As dcgm-exporter."""
+"""dcgm-exporter's default."""
 TICK = 1.0
-"""Seconds between two looks at the clock while no request comes."""
+"""Seconds between two clock updates while no request comes."""
 
 
 async def serve(args: argparse.Namespace) -> None:
@@ -37,7 +37,7 @@ async def serve(args: argparse.Namespace) -> None:
 
     Raises:
         UnknownProduct: the node has GPUs without a profile.
-        BadSettings, BadLayout: the settings file does not fit, at all or for these GPUs.
+        BadSettings, BadLayout: the settings file is invalid, in general or for these GPUs.
         OSError: the metrics port or the work socket is taken.
     """
     stop = stop_signal()

@@ -1,6 +1,6 @@
 """How a node's GPUs are offered: shared, divided, or as they are. The file has the form of the NVIDIA device plugin's.
 
-Beside that plugin's ``flags.migStrategy`` and ``sharing.timeSlicing`` it has ``mig``: how to divide which GPUs, in the form of
+Besides that plugin's ``flags.migStrategy`` and ``sharing.timeSlicing`` it has ``mig``: how to divide which GPUs, in the form of
 one entry of NVIDIA's mig-parted. Documented in README.md.
 """
 
@@ -17,11 +17,11 @@ from labs.pods.gpu_simulator.mig import Layout
 
 STRATEGIES = ("none", "single", "mixed")
 APPLICATION_XIDS = frozenset({13, 31, 43, 45, 68, 109})
-"""XIDs that an application causes: NVIDIA's plugin does not take a GPU away for them."""
+"""XIDs that an application causes: NVIDIA's plugin does not mark a GPU unhealthy for them."""
 
 
 class BadSettings(ValueError):
-    """The file does not fit; the message names the field, what was expected and what was found."""
+    """The file is invalid; the message names the field, what was expected and what was found."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def load(folder: Path, name: str) -> Settings:
     """The settings called ``name`` in ``folder``, a mounted ConfigMap: without such a file the GPUs are offered as they are.
 
     Raises:
-        BadSettings: the file does not fit.
+        BadSettings: the file is invalid.
     """
     path = folder / name
     return parse(path.read_text()) if path.is_file() else Settings()
@@ -67,7 +67,7 @@ def parse(text: str) -> Settings:
     """Settings from YAML.
 
     Raises:
-        BadSettings: it does not fit.
+        BadSettings: it is invalid.
     """
     try:
         content = yaml.safe_load(text) or {}
@@ -117,7 +117,7 @@ def _divide(content: Mapping[str, Any]) -> tuple[tuple[frozenset[int] | None, tu
 
 
 def _fields(where: str, found: Any, known: set[str]) -> Mapping[str, Any]:
-    """``found``, if it is a mapping with no other keys than ``known``."""
+    """``found``, if it is a mapping with no keys other than ``known``."""
     if not isinstance(found, Mapping):
         raise BadSettings(f"{where}: expected a mapping; found {found!r}")
     if unknown := sorted(str(key) for key in found if key not in known):
@@ -126,7 +126,7 @@ def _fields(where: str, found: Any, known: set[str]) -> Mapping[str, Any]:
 
 
 def ignored_xids(words: str) -> frozenset[int] | None:
-    """XIDs that do not make a GPU Unhealthy, from ``DP_DISABLE_HEALTHCHECKS``: numbers, beside those an application
+    """XIDs that do not make a GPU Unhealthy, from ``DP_DISABLE_HEALTHCHECKS``: numbers, besides those an application
     causes; None, from ``all`` or ``xids``, if no XID does."""
     if words.strip().lower() in ("all", "xids"):
         return None

@@ -1,4 +1,4 @@
-"""``nvidia-smi`` in a container that has a GPU: what it was asked, over and over if asked to."""
+"""``nvidia-smi`` in a container that has a GPU: answers its options, repeatedly if asked to."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def install(folder: Path) -> None:
 
 
 async def run(options: argparse.Namespace, look: Callable[[], Awaitable[Readings]], show: Callable[[str], None]) -> None:
-    """Show what ``options`` ask for, once or until it is stopped.
+    """Show what ``options`` ask for, once or until stopped.
 
     Raises:
-        SmiError: the request or the driver is not as it should be.
+        SmiError: the request is wrong or the driver has a problem.
     """
     for number, pause in _turns(options):
         await asyncio.sleep(pause)
@@ -56,11 +56,11 @@ def _turns(options: argparse.Namespace) -> Iterator[tuple[int, float]]:
 
 
 def chosen(gpus: Readings, id: str | None) -> Readings:
-    """Those of ``gpus`` that this container sees and ``-i`` names.
+    """The ``gpus`` that this container sees and ``-i`` names.
 
     Raises:
         NotFound: ``-i`` names one that is not there.
-        VersionMismatch: driver and library do not fit.
+        VersionMismatch: driver and library do not match.
     """
     if any(gpu["driver"] == "mismatch" for gpu in gpus):
         raise VersionMismatch("Failed to initialize NVML: Driver/library version mismatch")
@@ -92,7 +92,7 @@ def answer(options: argparse.Namespace, gpus: Readings) -> str:
     """One output for these ``gpus``.
 
     Raises:
-        SmiError: a field, a section or a format is off.
+        SmiError: a field, a section or a format is wrong.
     """
     if options.command == "dmon":
         return smi_monitor.sample(gpus, options.select, options.options)

@@ -1,4 +1,4 @@
-"""CSV as ``nvidia-smi`` writes it: fields with units, several names for one field, values that cannot be shown in brackets."""
+"""CSV as ``nvidia-smi`` writes it: fields with units, several names for one field, brackets around what cannot be shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOT_AVAILABLE = "N/A"
 
 @dataclass(frozen=True)
 class Field:
-    """How a field is read, and its unit; ``log`` fields can be read of a GPU whose sensors cannot. ``aliases`` are further names;
+    """How to read a field, and its unit; ``log`` fields can be read even if a GPU's sensors cannot. ``aliases`` are more names;
     the header has the first name, whichever was asked for."""
 
     value: Callable[[GpuReadings], object]
@@ -27,7 +27,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Table:
-    """The fields of one ``--query-…`` switch. ``groups`` are beginnings of names that only nvidia-smi has."""
+    """The fields of one ``--query-…`` switch. ``groups`` are prefixes of names that only nvidia-smi has."""
 
     switch: str
     fields: Mapping[str, Field]
@@ -50,7 +50,7 @@ class Table:
         """The output of the switch; ``names`` and ``form`` as typed after it and after ``--format``.
 
         Raises:
-            NotSimulated, WrongUsage: a field or the format is off.
+            NotSimulated, WrongUsage: a field or the format is wrong.
         """
         words = _format(form)
         columns = [self.resolve(name.strip()) for name in names.split(",")]
@@ -76,7 +76,7 @@ def _format(form: str | None) -> list[str]:
 
 
 def cell(row: GpuReadings, field: Field, units: bool = True) -> str:
-    """One value as nvidia-smi writes it: with its unit, in brackets where there is none to show."""
+    """One value as nvidia-smi writes it: with its unit, in brackets if it cannot be shown."""
     if row["blind"] and not field.log:
         return "[GPU is lost]"
     value = field.value(row)

@@ -1,4 +1,4 @@
-"""What ``nvidia-smi`` refuses, each with the exit code that its manual gives for it."""
+"""The errors of ``nvidia-smi``, each with the exit code that its manual gives for it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ class NotFound(SmiError):
 
 
 class VersionMismatch(SmiError):
-    """Driver and library do not fit (NVML_ERROR_LIB_RM_VERSION_MISMATCH)."""
+    """Driver and library do not match (NVML_ERROR_LIB_RM_VERSION_MISMATCH)."""
 
     code = 18

@@ -13,14 +13,14 @@ from labs.pods.gpu_simulator import ctl, smi, smi_options, sockets
 from labs.pods.gpu_simulator.smi_errors import SmiError
 
 INTERRUPTED = 130
-"""What a shell makes of SIGINT."""
+"""The exit code a shell gives SIGINT."""
 
 
 def main(words: Sequence[str]) -> int:
     """Run ``nvidia-smi WORDS``; the exit code."""
     try:
         return asyncio.run(run(words, os.environ.get("GPU_SIMULATOR_SOCKET", sockets.WORK_SOCKET)))
-    except BrokenPipeError:  # `nvidia-smi -l 1 | head`: Python would complain once more when it flushes at its end
+    except BrokenPipeError:  # `nvidia-smi -l 1 | head`: Python would complain again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -43,5 +43,5 @@ async def run(words: Sequence[str], socket: str) -> int:
 
 
 def _show(text: str) -> None:
-    """Flushed at once: `nvidia-smi -l 1` is read while it runs."""
+    """Flush at once: `nvidia-smi -l 1` is read while it runs."""
     print(text, flush=True)

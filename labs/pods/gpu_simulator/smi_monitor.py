@@ -9,10 +9,10 @@ from labs.pods.gpu_simulator.smi_csv import MIB, GpuReadings
 from labs.pods.gpu_simulator.smi_errors import HELP, WrongUsage
 
 Column = tuple[str, str, Callable[[GpuReadings], object]]
-"""Name, unit and value. What the simulator does not have is a dash, as what a GPU does not have."""
+"""Name, unit and value. What the simulator does not model is a dash, like what a GPU lacks."""
 WIDTH = 7
 REPEAT = 20
-"""Samples after which the head comes again."""
+"""Samples after which the head is repeated."""
 
 
 def _none(_: GpuReadings) -> str:

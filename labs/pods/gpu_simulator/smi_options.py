@@ -1,4 +1,4 @@
-"""The command line of ``nvidia-smi``: its options, its words for wrong ones, and the list of what is not simulated."""
+"""The command line of ``nvidia-smi``: its options, its error texts, and the list of what is not simulated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NoReturn
 from labs.pods.gpu_simulator.smi_errors import HELP, NotSimulated, WrongUsage
 
 LOOP_SECONDS = 5.0
-"""Between two outputs of ``-l`` without a number, as nvidia-smi has it."""
+"""Seconds between two outputs of ``-l`` without a number, as in nvidia-smi."""
 _OTHER_OPTIONS = """
 -B --list-excluded-gpus -u --unit -f --filename --dtd --debug
 --query-accounted-apps --help-query-accounted-apps --query-supported-clocks --help-query-supported-clocks
@@ -25,12 +25,12 @@ daemon replay pmon drain nvlink clocks encodersessions fbcsessions vgpu mig comp
 power-profiles power-smoothing conf-compute c2c gpm pci stats prm rusd
 """
 OTHER_OPTIONS = frozenset(_OTHER_OPTIONS.split())
-"""Queries of what the simulator does not keep, and everything that changes a GPU."""
+"""Queries for what the simulator does not track, and everything that changes a GPU."""
 OTHER_COMMANDS = frozenset(_OTHER_COMMANDS.split())
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with nvidia-smi's words for what is wrong."""
+    """argparse with nvidia-smi's error texts."""
 
     def error(self, message: str) -> NoReturn:
         raise WrongUsage(f"ERROR: {message}. {HELP}")
@@ -40,13 +40,13 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """The options in ``words``; ``command`` is "dmon", "topo" or "" for the queries.
 
     Raises:
-        WrongUsage: an option that nvidia-smi does not have, or a value that is off.
+        WrongUsage: an option that nvidia-smi does not have, or a wrong value.
         NotSimulated: one that it has, but the simulator does not.
     """
     if words and words[0] in OTHER_COMMANDS:
         raise NotSimulated(words[0])
     for word in words if words and words[0].startswith("-") else ():
-        # Before argparse looks: it would take -pl for -p with the value l.
+        # Before argparse, which would take -pl for -p with the value l.
         if word.partition("=")[0] in OTHER_OPTIONS:
             raise NotSimulated(word.partition("=")[0])
     parsers = {"dmon": _dmon_parser, "topo": _topo_parser}

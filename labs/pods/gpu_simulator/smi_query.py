@@ -124,5 +124,5 @@ PROCESSES = Table(
 
 
 def processes(gpus: Sequence[GpuReadings]) -> list[dict[str, Any]]:
-    """A row for each process: its own readings and those of its GPU. A GPU whose sensors are gone tells of none."""
+    """A row for each process: its own readings and those of its GPU. A GPU whose sensors are gone reports none."""
     return [{**gpu, **row} for gpu in gpus if not gpu["blind"] for row in gpu["processes"]]

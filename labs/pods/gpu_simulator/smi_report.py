@@ -189,7 +189,7 @@ def text(gpus: Sequence[GpuReadings], sections: str | None = None) -> str:
     """``nvidia-smi -q``; with ``sections``, the words after ``-d``, only these.
 
     Raises:
-        WrongUsage, NotSimulated: a section is not there.
+        WrongUsage, NotSimulated: there is no such section.
     """
     wanted = None if sections is None else {name for section in sections.split(",") for name in _elements(section)}
     driver = gpus[0]["driver"] if gpus else NOT_AVAILABLE

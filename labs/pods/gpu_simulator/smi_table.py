@@ -1,4 +1,4 @@
-"""The tables of ``nvidia-smi``, laid out as driver 550 has them: GPUs and processes, and with ``-L`` a line for each GPU."""
+"""The tables of ``nvidia-smi``, laid out as in driver 550: GPUs and processes, and with ``-L`` a line for each GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WHOLE = sum(WIDTHS) + len(WIDTHS) - 1
 
 
 def table(gpus: Sequence[GpuReadings]) -> str:
-    """The GPUs and their processes; one whose sensors are gone has ERR! in place of what cannot be read."""
+    """The GPUs and their processes; one whose sensors are gone shows ERR! in place of what cannot be read."""
     if not gpus:
         return "No devices were found"
     driver = f"Driver Version: {gpus[0]['driver']}"

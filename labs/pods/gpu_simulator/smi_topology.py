@@ -18,7 +18,7 @@ AFFINITIES = ("CPU Affinity", "NUMA Affinity", "GPU NUMA ID")
 
 
 def matrix(gpus: Sequence[GpuReadings]) -> str:
-    """The matrix, its cells set apart by tabs as nvidia-smi has it. GPUs with NVLink reach each other through a switch."""
+    """The matrix, its cells separated by tabs as in nvidia-smi. GPUs with NVLink reach each other through a switch."""
     names = [f"GPU{gpu['index']}" for gpu in gpus]
     lines = ["\t".join(["", *names, *AFFINITIES])]
     for gpu, name in zip(gpus, names, strict=True):

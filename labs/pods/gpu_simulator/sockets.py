@@ -1,4 +1,4 @@
-"""Where the work socket is: on the node, in every container that has a GPU, and in the simulator's own."""
+"""Where the work socket is: on the node, in every container that has a GPU, and in the simulator's own container."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ STATE_FOLDER = "/var/lib/gpu-simulator"
 SMI_NAME = "nvidia-smi"
 SMI_ON_NODE = f"{STATE_FOLDER}/{SMI_NAME}"
 SMI_IN_CONTAINER = f"/usr/bin/{SMI_NAME}"
-"""Not below /run, which many nodes mount without the right to execute."""
+"""Not below /run, which many nodes mount noexec."""

@@ -18,14 +18,14 @@ log = logging.getLogger(__name__)
 
 
 class StateFile:
-    """Keeps the lasting state of ``fleet`` in ``path``: ``restore`` once, then it is written at each change."""
+    """Keeps the lasting state of ``fleet`` in ``path``: call ``restore`` once; from then on it is written at each change."""
 
     def __init__(self, fleet: Fleet, path: Path) -> None:
         self._fleet = fleet
         self._path = path
 
     def restore(self) -> None:
-        """Take over what the file says, and follow the fleet from now on."""
+        """Load the file's state, and follow the fleet from now on."""
         rows = self._read()
         for gpu in self._fleet.gpus:
             if gpu.uuid in rows:

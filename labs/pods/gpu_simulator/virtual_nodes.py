@@ -1,4 +1,4 @@
-"""GPU nodes that are only API objects, as KWOK's are: they have capacity and a heartbeat, and nothing runs on them."""
+"""GPU nodes that are only API objects, like KWOK's: they have capacity and a heartbeat, and nothing runs on them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LABEL = "boring-ops-lab/virtual-node"
 LEASES = "coordination.k8s.io/v1/leases"
 LEASE_NAMESPACE = "kube-node-lease"
 HEARTBEAT = 7.0
-"""Seconds between two renewals of a lease. The embedded lab's node controller waits for 16 s, so that one may get lost."""
+"""Seconds between two renewals of a lease. The embedded lab's node controller waits for 16 s, so one may get lost."""
 LOOK = 0.25
-"""Seconds between two looks which leases are due."""
+"""Seconds between two checks for leases that are due."""
 AT_ONCE = 20
-"""Calls under way."""
+"""Concurrent calls."""
 TAINT = {"key": LABEL, "value": "true", "effect": "NoSchedule"}
-"""Keeps pods away that do not ask for such nodes: no kubelet would start them."""
+"""Keeps away pods that do not ask for such nodes: no kubelet would start them."""
 
 
 def node(name: str, labels: dict[str, str], gpus: int) -> Object:
-    """A Node with ``GPUs`` GPUs; of nodes, unlike of pods, the API server takes the status with the object."""
+    """A Node with ``GPUs`` GPUs; for nodes, unlike pods, the API server accepts the status with the object."""
     now = _now()
     resources = {"cpu": "96", "memory": "1Ti", "pods": "110", GPU: str(gpus)}
     ready = {
@@ -94,7 +94,7 @@ class VirtualNodes:
         try:
             await self._renew(name)
         except (ApiError, aiohttp.ClientError, TimeoutError) as error:
-            # As a kubelet: it tries again, and if that is too late the node is NotReady for all to see.
+            # Like a kubelet: try again; if that is too late the node is NotReady.
             log.warning("the lease of %s was not renewed: %s", name, error)
 
     async def _renew(self, name: str) -> None:
@@ -128,7 +128,7 @@ def _now(micro: bool = False) -> str:
 
 
 async def _each(names: Iterable[str], act: Callable[[str], Awaitable[None]]) -> None:
-    """``act`` on every name, ``AT_ONCE`` at a time."""
+    """Run ``act`` on every name, ``AT_ONCE`` at a time."""
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(name: str) -> None:

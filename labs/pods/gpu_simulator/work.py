@@ -1,4 +1,4 @@
-"""What work asks of a GPU: a roofline of arithmetic and memory traffic.
+"""What work costs a GPU: a roofline of arithmetic and memory traffic.
 
 Sources of the constants: docs/gpu-model.md.
 """
@@ -23,11 +23,11 @@ BANDWIDTH_EFFICIENCY = 0.8
 PREFILL_CHUNK = 512
 """Prompt tokens read in one pass over the weights."""
 NOMINAL_WEIGHTS = 16_000_000_000
-"""Bytes of an 8-billion-parameter model: the rates told to a client that has not loaded its weights yet."""
+"""Bytes of an 8-billion-parameter model: the rates reported to a client that has not loaded its weights yet."""
 
 
 class BadWork(ValueError):
-    """A report that does not fit; the message names the field."""
+    """An invalid report; the message names the field."""
 
 
 def parse(body: Any) -> Work:
@@ -52,7 +52,7 @@ def parse(body: Any) -> Work:
 
 @dataclass
 class Demand:
-    """What work asks of a GPU: ``seconds`` of its time at full clocks, floating-point operations, bytes of memory traffic."""
+    """What work costs a GPU: ``seconds`` of its time at full clocks, floating-point operations, bytes of memory traffic."""
 
     seconds: float = 0.0
     flops: float = 0.0
@@ -88,7 +88,7 @@ def decode_step_seconds(profile: Profile, work: Work, batch: int) -> float:
 
 
 def demand_of(profile: Profile, work: Work) -> Demand:
-    """What the reported tokens asked of the GPU."""
+    """What the reported tokens cost the GPU."""
     batch = max(1, work.running)
     steps = work.decode_tokens / batch
     seconds = work.prefill_tokens / token_rate(profile, work.weights_bytes) + steps * decode_step_seconds(profile, work, batch)

@@ -1,6 +1,6 @@
 """Which node's address a Service of type LoadBalancer gets.
 
-kube-proxy answers for that address and the Service's ports on every node, so a node's own address is reachable for whoever
+kube-proxy answers for that address and the Service's ports on every node, so a node's own address is reachable for anyone who
 reaches the node: on kind, the pods of the other cluster on the same Docker network.
 """
 
@@ -13,7 +13,7 @@ Object = dict[str, Any]
 
 
 def node_address(node: Object) -> str | None:
-    """The internal address of a node that is Ready, else None."""
+    """The internal address of a Ready node, else None."""
     status = node.get("status", {})
     ready = any(row["type"] == "Ready" and row["status"] == "True" for row in status.get("conditions", []))
     internal = [row["address"] for row in status.get("addresses", []) if row["type"] == "InternalIP"]
@@ -21,9 +21,9 @@ def node_address(node: Object) -> str | None:
 
 
 def assign(services: Iterable[Object], addresses: Sequence[str]) -> Mapping[str, str | None]:
-    """The address of each Service that wants one, by its uid; None where all are taken.
+    """The address of each Service that needs one, by uid; None where all are taken.
 
-    A Service keeps the address it has as long as that is one of ``addresses``; two with a port in common never share one.
+    A Service keeps its address as long as ``addresses`` has it; two with a port in common never share one.
     """
     chosen: dict[str, str | None] = {}
     taken: set[tuple[str, int, str]] = set()
@@ -39,7 +39,7 @@ def assign(services: Iterable[Object], addresses: Sequence[str]) -> Mapping[str,
 
 
 def wants_address(service: Object) -> bool:
-    """It is of type LoadBalancer and does not ask for an implementation by name."""
+    """Whether it is of type LoadBalancer and names no other implementation."""
     spec = service["spec"]
     return spec.get("type") == "LoadBalancer" and not spec.get("loadBalancerClass")
 

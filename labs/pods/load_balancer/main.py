@@ -61,7 +61,7 @@ class LoadBalancer:
         try:
             await self._api.patch("services", namespace, name, body, sub="status")
         except ApiError as error:
-            # Gone or changed meanwhile: the watch says so, and it is looked at again.
+            # Gone or changed meanwhile: the watch reports it, and it is checked again.
             log.warning("%s/%s: %s", namespace, name, error)
         else:
             log.info("%s/%s: %s", namespace, name, address or "no address is free for its ports")

@@ -1,4 +1,4 @@
-"""When requests are to be sent: a schedule that knows nothing of the answers."""
+"""When to send requests: a schedule independent of the answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def constant(rps: float, seconds: float) -> Iterator[float]:
 
 
 def poisson(rps: float, seconds: float, seed: int) -> Iterator[float]:
-    """Seconds from the start of arrivals that do not know of each other: exponential gaps with the mean ``1 / rps``."""
+    """Seconds from the start of independent arrivals: exponential gaps with the mean ``1 / rps``."""
     chance = random.Random(seed)
     due = chance.expovariate(rps)
     while due < seconds:
@@ -25,7 +25,7 @@ def poisson(rps: float, seconds: float, seed: int) -> Iterator[float]:
 
 
 def ramp(first: float, last: float, seconds: float) -> Iterator[float]:
-    """Arrivals whose rate goes in a straight line from ``first`` to ``last`` requests per second; either may be 0."""
+    """Arrivals whose rate changes linearly from ``first`` to ``last`` requests per second; either may be 0."""
     # After t seconds first·t + slope·t²/2 requests were due: the k-th is due where that is k.
     slope = (last - first) / seconds
     for k in range(math.floor((first + last) / 2 * seconds + 1e-9)):

@@ -1,4 +1,4 @@
-"""Sends one request and writes down what happened. Nothing it meets is raised: a failure is a result."""
+"""Sends one request and records what happened. Never raises: a failure is a result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from labs.pods.loadgen.target import StreamError, Target
 from labs.wire.sse import Decoder
 
 ERROR_TEXT = 200
-"""Characters of an error that are kept: records go through `kubectl logs`."""
+"""Characters kept of an error: records go through `kubectl logs`."""
 
 
 @dataclass
@@ -88,7 +88,7 @@ def _describe(error: Exception, record: Record) -> str:
 
 
 def _http_error(response: aiohttp.ClientResponse, text: str) -> str:
-    """``http 503: MESSAGE``; the message is the mesh's, if it says one, or the body's."""
+    """``http 503: MESSAGE``; the message is the mesh's, if there is one, else the body's."""
     message = response.headers.get("l5d-proxy-error") or _message(text)
     return f"http {response.status}: {message}"[:ERROR_TEXT].rstrip(": ")
 

@@ -1,4 +1,4 @@
-"""The two ways to send: a schedule that nothing stops, or users who wait for their answers."""
+"""The two ways to send: on a schedule that nothing stops, or as users who wait for their answers."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from labs.pods.loadgen.trace import Arrival, BadTrace
 from labs.wire.env_proxy import env_proxy
 
 LOOP_SAMPLE = 0.01
-"""Seconds of the sleep whose lateness is the event loop's lag."""
+"""Length in seconds of the sleep whose lateness measures the event loop's lag."""
 
 
 def emit(line: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ async def run(args: argparse.Namespace, plan: Sequence[Arrival]) -> None:
     questions = prompts(args)
     asked = [_prompt(questions, id, arrival) for id, arrival in enumerate(plan)]
     summary, lag = Summary(None if args.users else _offered(args, plan), args.slo), histogram()
-    # What exists now stays: no collection has to look at it while requests are due.
+    # Freeze what exists now: the garbage collector need not scan it while requests are due.
     gc.freeze()
 
     def take(record: Record) -> None:
@@ -62,14 +62,14 @@ async def run(args: argparse.Namespace, plan: Sequence[Arrival]) -> None:
 
 
 def _prompt(questions: Prompts, id: int, arrival: Arrival) -> Prompt:
-    """A trace's lengths come before those of the flags."""
+    """A trace's lengths take precedence over those of the flags."""
     drawn = questions.draw(id)
     text = questions.filled(drawn.text, arrival.prompt_tokens, random.Random(f"{questions.seed} trace {id}"))
     return Prompt(text, arrival.answer_tokens or drawn.answer_tokens)
 
 
 def _offered(args: argparse.Namespace, plan: Sequence[Arrival]) -> float:
-    """Requests per second that the schedule asks for, on average."""
+    """Average requests per second of the schedule."""
     if args.trace:
         return len(plan) / max(plan[-1].due, 1e-9)
     last: float = args.rps
@@ -77,7 +77,7 @@ def _offered(args: argparse.Namespace, plan: Sequence[Arrival]) -> float:
 
 
 async def _watch_loop(lag: HdrHistogram) -> None:
-    """Record in microseconds how late short sleeps end: a busy event loop sends late and times late."""
+    """Record in microseconds how late short sleeps end: a busy event loop sends late and measures late."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LOOP_SAMPLE
@@ -92,7 +92,7 @@ def _start_line(args: argparse.Namespace, started: float, planned: int) -> dict[
 
 
 def _merge(logs: list[str]) -> int:
-    """``loadgen merge LOG …``: print one summary of what several pods printed."""
+    """``loadgen merge LOG …``: print one summary of several pods' output."""
     if not logs:
         print("usage: loadgen merge LOG …: files with the output of load generators", file=sys.stderr)
         return 2
@@ -102,7 +102,7 @@ def _merge(logs: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Entry point: 0 when everything was sent, whatever became of the requests; 2 for wrong flags or an invalid trace."""
+    """Entry point: 0 when everything was sent, even if requests failed; 2 for wrong flags or an invalid trace."""
     if argv[:1] == ["merge"]:
         return _merge(argv[1:])
     args = parser().parse_args(argv)

@@ -1,4 +1,4 @@
-"""What is asked: questions about the lab, or prompts and answers of given lengths."""
+"""What to ask: questions about the lab, or prompts and answers of given lengths."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Draw = Callable[[random.Random], int]
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text, and how many tokens the answer shall have; None leaves that to the model."""
+    """A text, and how many tokens the answer should have; None leaves that to the model."""
 
     text: str
     answer_tokens: int | None = None
@@ -37,7 +37,7 @@ class Prompt:
 def distribution(text: str) -> Draw:
     """How lengths in tokens are drawn: ``200`` (always), ``uniform:50:400``, or ``lognormal:200:0.8`` (median and sigma).
 
-    The lengths of real prompts have a long tail, as the last one has.
+    The lengths of real prompts have a long tail, as ``lognormal`` does.
 
     Raises:
         ValueError: it has another form.
@@ -58,10 +58,10 @@ def distribution(text: str) -> Draw:
 
 @dataclass(frozen=True)
 class Prompts:
-    """Draws one prompt after the other: always the same ones for the same ``seed``.
+    """Draws one prompt after another: the same ``seed`` always gives the same prompts.
 
     With ``prompt_tokens`` a question is filled up with words to that length. The first ``shared_tokens`` of them are the same
-    in all prompts, as a system prompt is, so that a prefix cache can have them; the rest is different each time.
+    in all prompts, like a system prompt, so that a prefix cache can hold them; the rest is different each time.
     """
 
     texts: Sequence[str] = QUESTIONS
@@ -79,7 +79,7 @@ class Prompts:
         return Prompt(self.filled(text, length, chance), answer)
 
     def filled(self, text: str, length: int | None, chance: random.Random) -> str:
-        """``text`` behind as many words as ``length`` tokens need, if it is given. Its own words count as one token each."""
+        """``text`` after as many words as it takes to reach ``length`` tokens, if given. Its own count as one token each."""
         if length is None:
             return text
         shared = random.Random(self.seed).choices(WORDS, k=min(self.shared_tokens, length))

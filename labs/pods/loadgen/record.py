@@ -30,7 +30,7 @@ class Record:
 
     @property
     def latency(self) -> float:
-        """What a user would have waited: from when the request was due, not from when it was sent."""
+        """How long a user would have waited: from when the request was due, not from when it was sent."""
         return self.end - self.intended
 
     @property

@@ -25,7 +25,7 @@ def parse(text: str) -> Slo:
     """``ttft=0.5,tpot=0.05`` as limits in seconds.
 
     Raises:
-        ValueError: a name or a number is off.
+        ValueError: a name or a number is invalid.
     """
     limits = {}
     for part in text.split(","):

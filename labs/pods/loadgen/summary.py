@@ -1,4 +1,4 @@
-"""Adds records up: counts, rates, and quantiles from HDR histograms."""
+"""Summarises records: counts, rates, and quantiles from HDR histograms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUANTILES = {"p50": 50.0, "p90": 90.0, "p95": 95.0, "p99": 99.0, "p999": 99.9, "
 def histogram(seconds: Iterable[float] = ()) -> HdrHistogram:
     """An HDR histogram in microseconds, 1 µs to 1 h with 3 digits.
 
-    Values outside are put at the nearest end: ``record_value`` would silently drop them.
+    Values outside are clamped to the nearest end: ``record_value`` would silently drop them.
     """
     result = HdrHistogram(1, HOUR_US, 3)
     for value in seconds:
@@ -39,7 +39,7 @@ class Summary:
     """Takes records one by one; ``line`` is the last line of the output."""
 
     offered_rps: float | None
-    """What the schedule asks for; None for a closed loop, which offers what the answers let it."""
+    """The schedule's rate; None for a closed loop, whose rate depends on the answers."""
     slo: Slo | None = None
     latency: HdrHistogram = field(default_factory=histogram)
     records: list[Record] = field(default_factory=list)

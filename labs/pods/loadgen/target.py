@@ -13,11 +13,11 @@ from labs.wire.sse import Event
 
 
 class StreamError(Exception):
-    """The stream said that something failed, after it had begun with status 200."""
+    """The stream reported a failure after it had begun with status 200."""
 
 
 class Target(Protocol):
-    """An API: where to post what, and how its answers are read into a record."""
+    """An API: what to post where, and how to read its answers into a record."""
 
     @property
     def path(self) -> str: ...
@@ -32,7 +32,7 @@ class Target(Protocol):
         """Read one event of a stream; True if it carried a piece of the answer.
 
         Raises:
-            StreamError: the event tells of a failure.
+            StreamError: the event reports a failure.
         """
         ...
 
@@ -48,7 +48,7 @@ class OpenAiTarget:
     def body(self, prompt: Prompt) -> dict[str, Any]:
         body: dict[str, Any] = {"messages": [{"role": "user", "content": prompt.text}], "max_tokens": self.max_tokens}
         if prompt.answer_tokens:
-            # vLLM's extension: without it the answer would end where the model ends it.
+            # vLLM's extension: without it the model decides where the answer ends.
             body |= {"max_tokens": prompt.answer_tokens, "ignore_eos": True}
         return body | ({"stream": True, "stream_options": {"include_usage": True}} if self.stream else {})
 

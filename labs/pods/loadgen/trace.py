@@ -1,4 +1,4 @@
-"""Traces: when requests came once, and how long their prompts and answers were.
+"""Traces: when recorded requests came, and how long their prompts and answers were.
 
 The format is that of Microsoft's Azure LLM inference traces (https://github.com/Azure/AzurePublicDataset): a CSV file with the
 columns TIMESTAMP (a date and time, or seconds), ContextTokens and GeneratedTokens; the latter two may be missing.
@@ -26,7 +26,7 @@ class Arrival:
 
 
 def read(lines: Iterable[str], speed: float = 1.0) -> list[Arrival]:
-    """The arrivals of a trace in order of time, ``speed`` times as fast as they were.
+    """The arrivals of a trace in order of time, sped up ``speed`` times.
 
     Raises:
         BadTrace: a column is missing, a value is not a time or number, or the trace is empty.

@@ -9,11 +9,11 @@ from labs.pods.mesh_standin.envoy_rbac import parse_ref
 from labs.pods.mesh_standin.proxy_config import Ref
 
 NO_ROUTE = "none"
-"""What stands for an HTTPRoute where a service has some and none matched."""
+"""Takes the place of an HTTPRoute where a service has some and none matched."""
 
 
 class InboundTarget(NamedTuple):
-    """Which port, Server and route an inbound request met; ``route`` is None where none matched."""
+    """Which port, Server and route an inbound request matched; ``route`` is None where none matched."""
 
     port: int
     server: Ref
@@ -38,10 +38,10 @@ class OutboundTarget(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One request. A gateway's request is inbound and outbound at once; neither: it went past the mesh.
+    """One request. A gateway's request is both inbound and outbound; one that is neither bypassed the mesh.
 
     ``upstream`` is ``127.x.y.z:port`` or empty, durations are in milliseconds, ``latency_ms`` to the answer's first byte.
-    ``backend`` is the service port the request went to, ``error`` Linkerd's name of why the proxy itself failed it,
+    ``backend`` is the service port the request went to, ``error`` Linkerd's name for why the proxy itself failed it,
     ``error_text`` its ``l5d-proxy-error``, ``breaker`` an event of failure accrual, the endpoint it is about,
     the mode and, where it was taken out, why. ``limited``: the scope and the policy of a rate limit that the request exceeded.
     """
@@ -115,7 +115,7 @@ def _targets(route: str) -> tuple[InboundTarget | None, OutboundTarget | None]:
 
 
 def _of_scripts(fields: dict[str, Any]) -> dict[str, Any]:
-    """What the scripts left, and the names of timeouts they do not see."""
+    """What the scripts recorded, and the names of timeouts they do not see."""
     left = fields.get("mesh") or {}
     flags = (fields["flags"] or "").split(",")
     error = left.get("error", "")

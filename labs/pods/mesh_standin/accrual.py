@@ -78,6 +78,6 @@ def _seconds(annotations: Mapping[str, str], name: str, default: float) -> float
 
 def _number(annotations: Mapping[str, str], name: str, default: float, most: float) -> float:
     found = float(annotations.get(name, default))
-    if not 0.0 <= found <= most:  # true of NaN, too
+    if not 0.0 <= found <= most:  # also true of NaN
         raise ValueError(f"{name} must be between 0 and {most:g}, got {found:g}")
     return found

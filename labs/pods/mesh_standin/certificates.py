@@ -38,7 +38,7 @@ class Issuer:
         return cls(private, chain)
 
     def check(self, anchors: Sequence[x509.Certificate], now: datetime.datetime) -> None:
-        """Raises ValueError when what this issuer signs would be of no use: it is out of date, or no anchor vouches for it."""
+        """Raises ValueError when this issuer's certificates would be useless: it is out of date, or no anchor vouches for it."""
         problem = self._problem(anchors, now)
         if problem:  # in Linkerd's words, which are those of Go's x509
             raise ValueError(f"failed to verify issuer credentials for '{ISSUER_NAME}' with trust anchors: x509: {problem}")

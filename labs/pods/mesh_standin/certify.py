@@ -1,6 +1,6 @@
 """One exchange with ``linkerd-identity``: a new key, a signing request, the certificate, all to standard output.
 
-The key is on no disk. A program of its own, run once a day: the library it needs would cost each proxy 10 MB for good.
+The key is never on disk. A separate program, run once a day: its library would cost each proxy 10 MB permanently.
 """
 
 from __future__ import annotations

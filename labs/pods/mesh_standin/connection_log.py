@@ -10,7 +10,7 @@ from labs.pods.mesh_standin.proxy_config import Ref
 
 
 class Connection(NamedTuple):
-    """One inbound connection, while it lasts or, ``ended``, after it. ``policy`` is None before its first byte."""
+    """One inbound connection, while it is open or, if ``ended``, after it. ``policy`` is None before its first byte."""
 
     id: str
     port: int

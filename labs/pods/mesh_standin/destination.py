@@ -1,4 +1,4 @@
-"""``linkerd-destination``: watches the cluster and streams to each proxy what it may call and whom it must admit.
+"""``linkerd-destination``: watches the cluster and streams to each proxy what it may call and which clients it must admit.
 
 A proxy that loses this service keeps what it has; the stream then starts again with everything.
 """
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Object = dict[str, Any]
 PORT = 8086
 SETTLE = 0.01
-"""Seconds to wait after a change for others that come with it: one `kubectl apply` is several."""
+"""Seconds to wait after a change for related ones: one `kubectl apply` is several."""
 STATUS_SETTLE = 0.2
 """The same before statuses are written: proxies come first."""
 HEARTBEAT = 10.0
@@ -50,12 +50,12 @@ WATCHED = {
     "linkerd-httproutes": linkerd.POLICY_HTTP_ROUTES,
 }
 REQUIRED = ("pods", "services", "namespaces", "endpointslices")
-"""Without these there is nothing to say; the others may appear later (their CRDs may be missing)."""
+"""Nothing is sent without these; the others may appear later (their CRDs may be missing)."""
 
 
 @dataclass
 class Destination:
-    """The cluster as it is now, and the proxies that wait for it to change."""
+    """The cluster's current state, and the proxies waiting for it to change."""
 
     objects: dict[str, dict[str, Object]] = field(default_factory=lambda: {name: {} for name in WATCHED})
     synced: set[str] = field(default_factory=set)
@@ -73,7 +73,7 @@ class Destination:
         return self.synced.issuperset(REQUIRED)
 
     def on_change(self, name: str, change: str, item: Object) -> None:
-        """Take over one watch event of the resource ``name``."""
+        """Apply one watch event of the resource ``name``."""
         uid = item["metadata"]["uid"]
         if change == "DELETED":
             self.objects[name].pop(uid, None)
@@ -128,7 +128,7 @@ class Destination:
         return next((item for item in self.objects["namespaces"].values() if item["metadata"]["name"] == name), None)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """GET ``/v1/config?namespace=…&pod=…``: lines of `Update`, the first complete, then what changed, for ever."""
+        """GET ``/v1/config?namespace=…&pod=…``: lines of `Update`, the first one complete, then changes, for ever."""
         namespace, pod = request.query["namespace"], request.query["pod"]
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)

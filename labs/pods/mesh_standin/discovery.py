@@ -1,6 +1,6 @@
-"""Envoy's configuration, handed to it over a Unix socket: REST discovery (xDS v3) whose answers wait until there is news.
+"""Envoy's configuration, handed to it over a Unix socket: REST discovery (xDS v3) whose answers wait for a change.
 
-Not discovery files: Envoy takes one inotify instance per file, and Linux gives a user 128 of them for everything.
+Not discovery files: Envoy uses one inotify instance per file, and Linux gives a user 128 of them for everything.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ BACKLOG = 64
 
 
 class Discovery:
-    """The resources of each kind by name, as they are now; kept as JSON text, the form in which they take least memory."""
+    """The current resources of each kind by name; kept as JSON text, which takes the least memory."""
 
     def __init__(self) -> None:
         self._news = threading.Condition()
         self._resources: dict[str, dict[str, str]] = {kind: {} for kind in PATHS.values()}
 
     def set(self, kind: str, resources: Mapping[str, Message]) -> None:
-        """Replace all resources of one kind; who waits for one that changed is answered."""
+        """Replace all resources of one kind; answer requests that wait for one that changed."""
         texts = {name: json.dumps(resource) for name, resource in resources.items()}
         with self._news:
             if self._resources[kind] != texts:
@@ -76,7 +76,7 @@ class Discovery:
         if request.target not in PATHS:
             return Answer(404, f"there are {', '.join(PATHS)}\n".encode())
         asked = json.loads(request.body, object_hook=_without_node)
-        request.body.clear()  # 100 KB that nobody needs while the answer waits for news
+        request.body.clear()  # 100 KB that are not needed while the answer waits
         found = self.answer(PATHS[request.target], asked.get("resource_names", []), asked.get("version_info", ""))
         if found is None:
             return Answer(304)

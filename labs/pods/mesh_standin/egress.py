@@ -24,7 +24,7 @@ KIND = "EgressNetwork"
 def networks_for(
     namespace: str, networks: Iterable[Object], routes: Sequence[Object], ports: Set[PortKey]
 ) -> list[EgressNetwork]:
-    """The networks that govern a namespace's calls, in the order in which equally narrow ones are preferred."""
+    """The networks that govern a namespace's calls, in order of preference among equally narrow ones."""
     found = sorted(networks, key=by_age)
     own = [item for item in found if item["metadata"]["namespace"] == namespace]
     shared = [item for item in found if item["metadata"]["namespace"] == GLOBAL_NAMESPACE]
@@ -44,7 +44,7 @@ def _network(item: Object, routes: Sequence[Object], ports: Set[PortKey]) -> Egr
 
 
 def _networks(spec: Object) -> list[Network]:
-    """Those it lists, or everything outside the cluster."""
+    """The networks it lists, or everything outside the cluster."""
     if spec.get("networks") is None:
         return [
             {"cidr": cidr, "excepted": [inside for inside in CLUSTER_NETWORKS if (":" in inside) == (":" in cidr)]}
@@ -91,7 +91,7 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _smaller(one: IpNetwork, other: IpNetwork) -> IpNetwork:
-    """What two overlapping networks have in common."""
+    """The intersection of two overlapping networks."""
     return one if one.prefixlen >= other.prefixlen else other
 
 

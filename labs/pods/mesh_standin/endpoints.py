@@ -1,4 +1,4 @@
-"""From Services, EndpointSlices and pods to what a proxy may call, with each endpoint's identity and metric labels."""
+"""Derives from Services, EndpointSlices and pods what a proxy may call, with each endpoint's identity and metric labels."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _service_port(service: Object, port: Object, clusters: Mapping[str | None, C
     endpoints = [
         _labelled(endpoint, service, name, remote)
         for cluster, name in sources or [(None, meta["name"])]
-        if cluster in clusters  # one whose credentials are gone has no endpoints
+        if cluster in clusters  # a cluster whose credentials are gone has no endpoints
         for endpoint in clusters[cluster].endpoints(meta["namespace"], name, port.get("name"))
     ]
     found: ServicePort = {
@@ -126,7 +126,7 @@ def pod_labels(pod: Object) -> dict[str, str]:
 
 
 def _labelled(endpoint: Endpoint, service: Object, name: str, remote: str | None) -> Endpoint:
-    """``name``: the Service the endpoint is of, in its own cluster."""
+    """``name``: the endpoint's Service in its own cluster."""
     meta = service["metadata"]
     labels = {"dst_namespace": meta["namespace"]} | endpoint["labels"] | {"dst_service": name}
     if remote:

@@ -1,4 +1,4 @@
-"""Envoy's side of ``balancer.lua``: the filter, what a route tells it, and the pause it waits with."""
+"""Envoy's side of ``balancer.lua``: the filter, the context each route gives it, and the listener that lets it pause."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METADATA = "l5d"
 PAUSE_SOCKET = "pause.sock"
 PAUSE = "0.1s"
 CONNECT_ATTEMPTS = 3
-"""How many endpoints are tried until one takes the connection. Linkerd's balancer only offers connected ones."""
+"""How many endpoints are tried until one accepts the connection. Linkerd's balancer only offers connected ones."""
 SCRIPT = os.path.join(os.path.dirname(__file__), "balancer.lua")
 
 
@@ -60,7 +60,7 @@ def failing(status: int, error: str) -> Message:
 
 
 def policy() -> Message:
-    """The load-balancing policy that takes the endpoints the script chose; chance where it named none that is left."""
+    """The load-balancing policy that takes the endpoints the script chose; random where none of them is left."""
     source = {"metadata": {"key": "envoy.lb", "path": [{"key": "endpoints"}]}}
     fallback = {"name": "random", "typed_config": typed("load_balancing_policies.random.v3.Random")}
     config = typed(

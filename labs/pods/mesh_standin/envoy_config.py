@@ -1,4 +1,4 @@
-"""What Envoy is told: its bootstrap file once, everything else through discovery whenever it changes."""
+"""Envoy's configuration: its bootstrap file once, everything else through discovery whenever it changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from labs.wire.addresses import shadow
 from labs.wire.linkerd import GATEWAY_PORT
 
 ADMIN_SOCKET = "admin.sock"
-"""In Envoy's working directory, as the discovery socket: a relative path stays under the 107 bytes a socket's may have."""
+"""In Envoy's working directory, like the discovery socket: a relative path stays under a socket's limit of 107 bytes."""
 
 
 def bootstrap(identity: str, anchors: str) -> Message:
@@ -39,7 +39,7 @@ class EnvoyConfig:
     """Keeps ``discovery`` in step with what the destination service says.
 
     ``host`` is the pod's wire address, ``cluster_proxy`` host and port of the cluster's own forward proxy; ``log_requests``:
-    whether the records have what an access log says.
+    whether the records contain the fields of an access log.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class EnvoyConfig:
         self.discovery.set("secrets", {IDENTITY_SECRET: secret})
 
     def apply(self, update: Update) -> None:
-        """Take over the sections of ``update``: what is pointed at goes before what points at it."""
+        """Apply the sections of ``update``: a resource goes before those that refer to it."""
         self.inbound = update.get("inbound", self.inbound)
         self.services = update.get("services", self.services)
         self.egress = update.get("egress", self.egress)

@@ -1,6 +1,6 @@
 """Calls that leave the cluster: ``egress.lua`` finds the EgressNetwork of an address, then a route of that network is chosen.
 
-A request comes without a network, so that the last route is its first one; the script names its network in the dynamic
+A request arrives without a network, so it first matches the last route; the script names its network in the dynamic
 metadata and lets Envoy choose again. A client cannot choose for it, as it could if the name were a header.
 """
 
@@ -35,7 +35,7 @@ def egress_filter() -> Message:
 
 
 def routes(networks: Sequence[EgressNetwork], services: Mapping[str, ServicePort]) -> list[Message]:
-    """All routes of calls to what is no Service."""
+    """All routes for calls to anything but a Service."""
     found = [route for network in networks for route in _of_network(network, services)]
     context = {NAME: typed("filters.http.lua.v3.LuaPerRoute", filter_context={"networks": networks_text(networks)})}
     rest = {"match": {"prefix": "/"}, "route": {"cluster": PASSTHROUGH, "timeout": "0s"}}

@@ -34,7 +34,7 @@ def listener(host: str, identity: str, *, log_requests: bool = False) -> Message
 def routes(port: InboundPort, services: Iterable[ServicePort], identity: str) -> Message:
     """Route by the authority the other cluster's proxy wrote: the full name of a local service.
 
-    A mirrored service is no target: a call would leave the cluster again.
+    A mirrored service is not a target: the call would leave the cluster again.
     """
     targets = [service for service in services if not service["remote_authority"]]
     hosts = [_virtual_host(port, service, identity) for service in targets]
@@ -49,7 +49,7 @@ def _virtual_host(port: InboundPort, service: ServicePort, identity: str) -> Mes
     canonical = f"{service['name']}.{service['namespace']}.svc.cluster.local:{service['port']}"
     balanced = envoy_balancer.balanced(
         service,
-        None,  # the exported Service's failure accrual, retries and timeouts do not act here (recordings/linkerd, experiment 2)
+        None,  # the exported Service's failure accrual, retries and timeouts do not apply here (recordings/linkerd, experiment 2)
         attempts=envoy_balancer.CONNECT_ATTEMPTS,
         retried=False,
         logical=f"gateway {canonical}",

@@ -21,7 +21,7 @@ ACCESS_LOG_FIELDS = {
     "total_us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
     "first_us": "%COMMON_DURATION(DS_RX_BEG:US_RX_BEG:us)%",
     "grpc": "%TRAILER(grpc-status)%",
-    "grpc_alone": "%RESP(GRPC-STATUS)%",  # of an answer without a message, which is nothing but headers
+    "grpc_alone": "%RESP(GRPC-STATUS)%",  # of an answer without a message, which is headers only
     "cluster": "%UPSTREAM_CLUSTER_RAW%",
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "mesh": "%DYNAMIC_METADATA(l5d)%",
@@ -32,7 +32,7 @@ ACCESS_LOG_FIELDS = {
 
 
 def access_log(*, requests: bool = False) -> list[Message]:
-    """``requests``: with what a learner's access log says of them."""
+    """``requests``: with the fields of a learner's access log."""
     log_format = {"json_format": {**ACCESS_LOG_FIELDS, **({request_log.KEY: request_log.FIELDS} if requests else {})}}
     return [{"name": "stdout", "typed_config": typed("access_loggers.stream.v3.StdoutAccessLog", log_format=log_format)}]
 

@@ -26,7 +26,7 @@ from labs.pods.mesh_standin.proxy_config import InboundPort, InboundRoute, Match
 
 CLIENT_ID = "l5d-client-id"
 DETECT_TIMEOUT = "10s"
-"""How long a silent client is waited for before its connection counts as TCP, as Linkerd has it."""
+"""How long to wait for a silent client before its connection counts as TCP, as in Linkerd."""
 REPLIES = (
     local_reply(502, "endpoint %UPSTREAM_HOST%: client error (Connect)", flags=["UF", "UC", "UR"]),
     local_reply(502, "no route to the app", flags=["UH", "NC"]),
@@ -34,14 +34,14 @@ REPLIES = (
 
 
 def route_name(port: InboundPort, route: InboundRoute | None) -> str:
-    """All an access-log record must say about policy: ``in|PORT|server|route``, route empty where none matched."""
+    """Everything an access-log record must say about policy: ``in|PORT|server|route``, route empty where none matched."""
     return "|".join(
         ("in", str(port["port"]), envoy_rbac.ref_key(port["server"]), envoy_rbac.ref_key(route["ref"]) if route else "")
     )
 
 
 def listener(port: InboundPort, host: str, identity: str, *, log_requests: bool = False) -> Message:
-    """The listener of one port; everything but opacity reaches it through its routes, so it hardly ever changes."""
+    """The listener of one port; everything but opacity reaches it through its routes, so it rarely changes."""
     number = port["port"]
     tcp = envoy_tcp.filters(port)
     filters = [rbac_filter(), rate_limit_filter()]
@@ -71,7 +71,7 @@ def listener(port: InboundPort, host: str, identity: str, *, log_requests: bool 
 
 
 def app_cluster(number: int, host: str) -> Message:
-    """The app's own listener."""
+    """The app's own listening port."""
     return {
         "@type": CLUSTER,
         "name": f"app-{number}",
@@ -97,7 +97,7 @@ def routes(port: InboundPort) -> Message:
         "name": "app",
         "domains": ["*"],
         "routes": [*found, not_found],
-        # Removed first, then added where there is a peer identity: nobody can claim one by a header.
+        # Removed first, then added where there is a peer identity: no client can claim one with a header.
         "request_headers_to_remove": ["x-forwarded-proto", CLIENT_ID],
         "request_headers_to_add": [{"header": {"key": CLIENT_ID, "value": "%DOWNSTREAM_PEER_DNS_SAN%"}}],
     }

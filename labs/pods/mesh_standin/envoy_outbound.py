@@ -31,7 +31,7 @@ REPLIES = (
 
 
 def authority_of(service: ServicePort) -> str:
-    """The service's full name as metrics have it, without the port where it is 80."""
+    """The service's full name as in metrics, without the port where it is 80."""
     return authority(f"{service['name']}.{service['namespace']}.svc.cluster.local", service["port"])
 
 
@@ -58,7 +58,7 @@ def listener(hosts: Sequence[str]) -> Message:
 
 
 def routes(services: Sequence[ServicePort], namespace: str, egress: Sequence[EgressNetwork] = ()) -> Message:
-    """Route by host name; whatever is no Service goes to the cluster's own proxy, as a packet would to the network."""
+    """Route by host name; anything that is not a Service goes to the cluster's own proxy, as a packet would to the network."""
     known = {service_key(service): service for service in services}
     hosts = [_virtual_host(service, known, namespace) for service in services]
     rest = envoy_egress.routes(egress, known)
@@ -80,7 +80,7 @@ def _virtual_host(service: ServicePort, known: Mapping[str, ServicePort], namesp
 def cluster(service: ServicePort, source: str, identities: Sequence[str]) -> Message:
     """The balancer of one service port: mTLS to each endpoint that has one of ``identities``, plaintext to the others.
 
-    ``source`` is the address to call from, so that the peer sees the pod and not just loopback.
+    ``source`` is the address to call from, so that the peer sees the pod rather than loopback.
     """
     key = service_key(service)
     return {

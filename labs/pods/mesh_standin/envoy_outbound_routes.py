@@ -25,14 +25,14 @@ Services = Mapping[str, ServicePort]
 RETRIED_BODY = 65536
 """Bytes of a request's body that are kept for a retry; larger ones are not retried (recordings/linkerd, experiment 4)."""
 PASSTHROUGH = "passthrough"
-"""The cluster of whatever is no Service."""
+"""The cluster for everything that is not a Service."""
 EVERY_5XX = list(range(500, 600))
 SAFE_RETRIES = "connect-failure,refused-stream,reset-before-request"
-"""Failures before a request was sent: trying the next endpoint is no retry in Linkerd's sense."""
+"""Failures before a request was sent: trying the next endpoint is not a retry in Linkerd's sense."""
 
 
 def routes(service: ServicePort, services: Services, namespace: str) -> list[Message]:
-    """Envoy's routes of one Service for clients in ``namespace``; the last one says that there is none."""
+    """Envoy's routes of one Service for clients in ``namespace``; the last one answers that none matched."""
     attached = [route for route in service.get("routes", ()) if route["clients"] in (None, namespace)]
     # A consumer's routes take the place of the producer's.
     own = [route for route in attached if route["clients"]] or attached
@@ -127,9 +127,9 @@ def _backend_text(backend: Backend) -> str:
 
 
 def retries(policy: RoutePolicy) -> Message:
-    """Envoy's ``retry_policy``: what the annotations ask for, and in any case the next endpoint where one takes no connection.
+    """Envoy's ``retry_policy``: what the annotations ask for, and always the next endpoint where one refuses the connection.
 
-    Hedging is what leaves the last attempt without a limit: an attempt that is out of time is overtaken, not cut.
+    Hedging leaves the last attempt without a limit: an attempt that runs out of time is overtaken, not cut off.
     """
     retry = policy.get("retry")
     if retry is None:
@@ -150,7 +150,7 @@ def _back_off() -> Message:
 
 
 def timeouts(policy: RoutePolicy) -> Message:
-    """A request timeout and a response timeout both end the exchange, a body in full flow included."""
+    """A request timeout and a response timeout both end the exchange, even in the middle of a body."""
     limit = _limit(policy)
     found = {"timeout": f"{limit[1]:g}s" if limit else "0s"}
     if idle := policy.get("idle_timeout"):

@@ -16,7 +16,7 @@ ARGUMENTS = (
     "--concurrency",
     "1",
     "--disable-hot-restart",
-    # Replaced listeners go at once: no connection outlives the policy it was opened under.
+    # Replaced listeners close at once: no connection outlives the policy it was opened under.
     "--drain-time-s",
     "1",
     "--drain-strategy",
@@ -42,7 +42,7 @@ def admin(path: str) -> tuple[int, str]:
 
     Raises:
         OSError: Envoy does not listen.
-        ValueError: what answered is no HTTP.
+        ValueError: the answer is not HTTP.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(ADMIN_TIMEOUT)

@@ -13,7 +13,7 @@ SEPARATOR = "/"
 def rules(authorizations: Sequence[Authorization]) -> Message:
     """``config.rbac.v3.RBAC``: allow what one of ``authorizations`` admits, refuse the rest.
 
-    Envoy tries policies in the order of their names and reports the first that matched: the number keeps ours.
+    Envoy tries policies in the order of their names and reports the first that matched: the number keeps our order.
     """
     return {
         "action": "ALLOW",

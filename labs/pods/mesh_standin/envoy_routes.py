@@ -8,7 +8,7 @@ from labs.pods.mesh_standin.envoy_types import Message
 from labs.pods.mesh_standin.proxy_config import HeaderChanges, Match, Redirect, RouteFilters, ValueMatch
 
 HOST = "host"
-"""Envoy changes this header by another field than the others."""
+"""Envoy uses a separate field to change this header."""
 REDIRECT_CODES = {
     301: "MOVED_PERMANENTLY",
     302: "FOUND",
@@ -103,7 +103,7 @@ def host_rewrite(filters: RouteFilters) -> Message:
 
 
 def redirect(wanted: Redirect, match: Match, port: int) -> Message:
-    """The action of a route that answers with another location; ``port``: the one that the request was sent to.
+    """The action of a route that answers with another location; ``port``: the port that the request was sent to.
 
     A new prefix is for prefix matches only: with any other match Linkerd answers 500.
     """

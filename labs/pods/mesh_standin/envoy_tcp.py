@@ -1,4 +1,4 @@
-"""Connections that are passed on as bytes: who may open them, where they go, and what the launcher is told of them."""
+"""Connections that are passed on as bytes: who may open them, where they go, and what is logged for the launcher."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CONNECTION_FIELDS = {
     "details": "%CONNECTION_TERMINATION_DETAILS%",
 }
 FIRST_WORD, FIRST_WORD_UNTIL_MS = "1s", 1900
-"""A connection that lasts is told of once, when it is so old; Envoy could only repeat it."""
+"""A long connection is reported once, at this age; Envoy could only report it repeatedly."""
 
 
 def filters(port: InboundPort) -> list[Message]:
-    """The network filters of an inbound port for whatever is no HTTP: judged at the first byte, then passed on to the app."""
+    """The network filters of an inbound port for anything but HTTP: judged at the first byte, then passed on to the app."""
     authorizations = envoy_rbac.rules(port["authorizations"])
     rbac = typed("filters.network.rbac.v3.RBAC", rules=authorizations, shadow_rules=authorizations, stat_prefix="tcp")
     proxy = typed(

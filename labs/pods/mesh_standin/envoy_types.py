@@ -29,7 +29,7 @@ def address(host: str, port: int) -> Message:
 
 
 def discovered() -> Message:
-    """A ConfigSource: asked of the launcher, which answers when there is news."""
+    """A ConfigSource: Envoy asks the launcher, which answers when something changes."""
     source = {
         "api_type": "REST",
         "transport_api_version": "V3",
@@ -57,7 +57,7 @@ def common_tls(validation: Message) -> Message:
 
 
 def server_tls() -> Message:
-    """mTLS as a server: any certificate the trust anchors vouch for; who may do what is the routes' business."""
+    """mTLS as a server: any certificate the trust anchors vouch for; the routes decide who may do what."""
     context = typed(
         "transport_sockets.tls.v3.DownstreamTlsContext", require_client_certificate=True, common_tls_context=common_tls({})
     )
@@ -78,7 +78,7 @@ def plaintext() -> Message:
 def http_options(**explicit: Any) -> Message:
     """Upstream HTTP options: the caller's protocol is kept (HTTP/1 stays HTTP/1) unless ``explicit`` says otherwise."""
     protocols = explicit or {"use_downstream_protocol_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
-    # Idle upstream connections go before the app's own keep-alive limit (75 s in most Python servers) can race a request.
+    # Idle upstream connections close before the app's own keep-alive limit (75 s in most Python servers) can race a request.
     common = {"idle_timeout": "30s"}
     return {HTTP_OPTIONS: typed("upstreams.http.v3.HttpProtocolOptions", common_http_protocol_options=common, **protocols)}
 

@@ -1,6 +1,6 @@
 """Counters and histograms in Prometheus' text format.
 
-Own code, since the client library would cost each proxy 5 MB, and Linkerd's series of one name differ in their label names.
+Own code, since the client library would cost each proxy 5 MB, and Linkerd's series of the same name differ in their label names.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Registry:
             self._histograms[name].setdefault(tuple(labels.items()), Histogram(bounds)).observe(value)
 
     def render(self, gauges: Sequence[tuple[str, Labels, float]] = ()) -> str:
-        """The whole page; ``gauges`` are values as of now, sorted by name, counters by the end of their names among them."""
+        """The whole page; ``gauges`` are current values, sorted by name; those whose names end like a counter's are counters."""
         with self._lock:
             lines = [*self._render_counters(), *self._render_histograms()]
         seen: set[str] = set()

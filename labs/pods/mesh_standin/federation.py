@@ -1,4 +1,4 @@
-"""Flat and federated services: mirrors whose endpoints the proxies find in the clusters themselves, without a gateway."""
+"""Flat and federated services: mirrors whose endpoints the proxies look up in the clusters themselves, without a gateway."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def federated_name(name: str) -> str:
 
 
 def federated_service(member: Object, local: str | None, remotes: list[str]) -> Object:
-    """The Service of all members of one name; ``remotes`` are ``NAME@CLUSTER``, ``member`` gives ports and labels."""
+    """The Service for all members of one name; ``remotes`` are ``NAME@CLUSTER``, ``member`` gives ports and labels."""
     meta = member["metadata"]
     labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != linkerd.FEDERATED}
     annotations = dict(meta.get("annotations") or {})

@@ -1,4 +1,4 @@
-"""Is a linked cluster's gateway alive: asked every few seconds, dead after several failures in a row."""
+"""Whether a linked cluster's gateway is alive: probed every few seconds, dead after several failures in a row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LATENCY_BUCKETS = (1, 2, 3, 4, 5, 10, 20, 30, 40, 50, 100, 200, 300, 400, 500, 1
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """How a Link says its gateway is to be probed; times in seconds."""
+    """How a Link wants its gateway probed; times in seconds."""
 
     urls: tuple[str, ...]
     period: float
@@ -104,7 +104,7 @@ class GatewayProbe:
         return problem
 
     def record(self, latency_ms: float, problem: str | None) -> None:
-        """Count one probe; tell when alive turns into dead or back."""
+        """Count one probe; report when the gateway dies or comes back."""
         self._metrics.probes.labels(self._cluster, str(problem is None).lower()).inc()
         if problem is None:
             self._failures = 0

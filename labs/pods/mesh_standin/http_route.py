@@ -24,9 +24,9 @@ REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 DEFAULT_REDIRECT_STATUS = 301
 UNSUPPORTED_FILTERS = ("RequestMirror", "URLRewrite", "ExtensionRef")
 ONLY_PYTHON = re.compile(r"\\[1-9ZuUN]|\(\?(?:[=!>(#]|<[=!]|P[=>])|[*+?}]\+")
-"""Look-around, back-references, conditions, atomic groups, possessive quantifiers: neither Rust's regex nor RE2 has them."""
+"""Look-around, back-references, conditions, atomic groups, possessive quantifiers: neither Rust's regex nor RE2 supports them."""
 NOT_PYTHON = re.compile(r"\\[pP](?:\w|\{\^?\w+\})|\\z")
-"""Unicode classes and the end of the text, which both of them have."""
+"""Unicode classes and the end of the text, which both support."""
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 
 
@@ -40,7 +40,7 @@ def group_of(route: Object) -> str:
 
 
 def rules_of(route: Object) -> list[Object]:
-    """Its rules; the schemas of both groups put one that matches everything where there is none."""
+    """Its rules; where there is none, the schemas of both groups add one that matches everything."""
     return route["spec"].get("rules") or [{}]
 
 
@@ -92,7 +92,7 @@ def _check_regex(text: str) -> None:
         raise Unusable(f"regex parse error: look-around and back-references are not supported: {text}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # about classes such as [[:alpha:]], which Python reads otherwise
+            warnings.simplefilter("ignore", FutureWarning)  # about classes such as [[:alpha:]], which Python reads differently
             re.compile(pythons)
     except re.error as error:
         raise Unusable(f"regex parse error: {error}: {text}") from error
@@ -105,14 +105,14 @@ def _header_name(name: str) -> str:
 
 
 def inbound_filters(rule: Object) -> RouteFilters:
-    """What the filters of a rule of a Server's route come to: answers are never changed there (``grpc/src/inbound/http.rs``)."""
+    """The combined filters of a rule of a Server's route: answers are never changed there (``grpc/src/inbound/http.rs``)."""
     found = filters(rule.get("filters") or ())
     found.pop("response", None)
     return found
 
 
 def filters(items: Iterable[Object]) -> RouteFilters:
-    """Several filters as one; a redirect ends the list, since what comes after it is never reached."""
+    """Several filters combined; a redirect ends the list, since what follows is never reached."""
     changes: dict[str, list[Object]] = {"request": [], "response": []}
     found: RouteFilters = {}
     for item in items:
@@ -137,7 +137,7 @@ def _filter_kind(item: Object) -> str:
 
 
 def net_changes(modifiers: Iterable[Object]) -> HeaderChanges:
-    """Header modifiers, one after the other, as names to remove and values to append.
+    """Consecutive header modifiers, as names to remove and values to append.
 
     Each one adds first, then sets, then removes (linkerd2-proxy, ``http/filter/modify_header.rs``).
     """

@@ -85,7 +85,7 @@ class Identity:
         return certificate, to_pem(certificate, *issuer.chain)
 
     def issuer(self, now: datetime.datetime) -> Issuer:
-        """The issuer as it is mounted now. Raises ValueError when nobody would accept what it signs."""
+        """The issuer as currently mounted. Raises ValueError when no proxy would accept what it signs."""
         issuer = read_issuer(self.issuer_dir)
         issuer.check(x509.load_pem_x509_certificates(self.anchors.read_bytes()), now)
         return issuer
@@ -98,7 +98,7 @@ class Identity:
         involved = {"apiVersion": "v1", "kind": "ServiceAccount", "namespace": namespace, "name": account}
         try:
             await events.emit(self.api, involved, "IssuedLeafCertificate", message, component=COMPONENT)
-        except ApiError as error:  # the certificate counts, the event is a courtesy
+        except ApiError as error:  # the certificate matters more than the event
             log.warning("could not record the event: %s", error)
 
 
@@ -109,7 +109,7 @@ def read_issuer(folder: Path) -> Issuer:
 
 
 async def serve(settings: Any = os.environ) -> None:
-    """Run until SIGTERM. Raises OSError or ValueError at once when the issuer cannot be read or would be of no use."""
+    """Run until SIGTERM. Raises OSError or ValueError at once when the issuer cannot be read or would be useless."""
     folder = Path(settings.get("ISSUER_DIR") or service.rooted("/var/run/linkerd/identity/issuer"))
     anchors = Path(service.anchors_path())
     async with KubeApi(in_cluster(), user_agent=COMPONENT) as api:

@@ -1,4 +1,4 @@
-"""From a pod and the policy resources of its cluster to what its proxy admits (behaviour: recordings/linkerd, files 20 to 26)."""
+"""Derives from a pod and its cluster's policy resources what its proxy admits (behaviour: recordings/linkerd, files 20 to 26)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class PolicyIndex:
         return found
 
     def _governed(self, port: Object, server: Object) -> InboundPort:
-        """A port as its Server has it, with the routes that are attached to the Server."""
+        """A port as its Server defines it, with the routes that are attached to the Server."""
         spec = server["spec"]
         authorizations = [*self._authorizations_of_server(server), *default_authorizations(spec.get("accessPolicy", "deny"))]
         found: InboundPort = {
@@ -91,7 +91,7 @@ class PolicyIndex:
         return [route for route in same_namespace if any(_is_server(parent, meta["name"]) for parent in _parent_refs(route))]
 
     def _rules(self, route: Object, of_server: list[Authorization]) -> list[InboundRoute]:
-        """The rules of a route, each admitting whom the route or its Server admits; none where the route is unusable."""
+        """The rules of a route, each admitting the clients that the route or its Server admits; none if the route is unusable."""
         group = group_of(route)
         own = self._authorizations(route["metadata"]["namespace"], group, "HTTPRoute", route["metadata"]["name"])
         ref = _ref(route, group, "HTTPRoute")

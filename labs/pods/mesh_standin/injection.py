@@ -26,7 +26,7 @@ AUDIENCE = "identity.l5d.io"
 
 @dataclass(frozen=True)
 class Injection:
-    """What is the same for every pod of the cluster; ``anchors`` is PEM."""
+    """Settings shared by every pod of the cluster; ``anchors`` is PEM."""
 
     image: str
     version: str
@@ -35,7 +35,7 @@ class Injection:
     default_policy: str = DEFAULT_POLICIES[0]
 
     def patch(self, pod: Object, namespace: Object, owner: tuple[str, str] | None) -> list[Object]:
-        """The JSON patch that adds the proxy to ``pod``; ``owner`` is kind and name of its topmost controller.
+        """The JSON patch that adds the proxy to ``pod``; ``owner`` is the kind and name of its topmost controller.
 
         ``pod`` has not been stored yet, so it may lack a name.
         """
@@ -154,7 +154,7 @@ def wants_injection(pod: Object, namespace: Object) -> tuple[bool, str]:
 
 
 def with_inherited(pod: Object, namespace: Object) -> Object:
-    """The pod with its namespace's ``config.linkerd.io/`` annotations added under its own."""
+    """The pod with its namespace's ``config.linkerd.io/`` annotations added; its own win."""
     inherited = {k: v for k, v in (namespace["metadata"].get("annotations") or {}).items() if k.startswith(linkerd.CONFIG_PREFIX)}
     return pod | {"metadata": pod["metadata"] | {"annotations": inherited | (pod["metadata"].get("annotations") or {})}}
 
@@ -164,7 +164,7 @@ def is_gateway(pod: Object) -> bool:
 
 
 def through_proxy(container: Object) -> Object:
-    """The container with its outbound HTTP sent to the proxy, unless it has chosen another HTTP proxy itself.
+    """The container with its outbound HTTP sent to the proxy, unless it names another HTTP proxy itself.
 
     ``BIND_ADDRESS`` is set by the node agent: in a meshed pod it is the address only the pod's own programs use.
     """

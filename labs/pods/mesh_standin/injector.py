@@ -71,7 +71,7 @@ class Injector:
     async def _announce(self, owner: Object) -> None:
         try:
             await events.emit(self.api, owner, "Injected", "Linkerd sidecar proxy injected", component=COMPONENT)
-        except ApiError as error:  # the pod matters, the event is a courtesy
+        except ApiError as error:  # the pod matters more than the event
             log.warning("could not record the event: %s", error)
 
 
@@ -85,7 +85,7 @@ def _name(pod: Object) -> str:
 
 
 def configuration(url: str, certificate: str, owner: Object) -> Object:
-    """The MutatingWebhookConfiguration that sends new pods to ``url``; it goes when ``owner``, the mesh's namespace, goes."""
+    """The MutatingWebhookConfiguration that sends new pods to ``url``; it is deleted with ``owner``, the mesh's namespace."""
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
@@ -128,7 +128,7 @@ def configuration(url: str, certificate: str, owner: Object) -> Object:
 
 
 def server_certificate(host: str) -> tuple[str, ssl.SSLContext]:
-    """A server context for the address ``host``, and the authority (PEM) that vouches for it; both are good for a year.
+    """A server context for the address ``host``, and the authority (PEM) that vouches for it; both are valid for a year.
 
     The keys live in this process only: new ones are made at each start, and the webhook configuration follows.
     """

@@ -14,7 +14,7 @@ CHECKOUT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", "
 
 
 def main(argv: list[str]) -> int:
-    """Run one program; its modules are imported only then, since every meshed pod carries a proxy and pays for them."""
+    """Run one program; import its modules only then, since every meshed pod runs a proxy and pays for them."""
     if not argv or argv[0] not in PROGRAMS:
         print(f"usage: mesh-standin PROGRAM; the programs are: {', '.join(PROGRAMS)}", file=sys.stderr)
         return 2
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
 
 
 def _become_slim(argv: list[str]) -> None:
-    """Restart without ``site`` and ``-m``, and with a malloc that keeps little: 5 MB less in every meshed pod."""
+    """Restart without ``site`` and ``-m``, and with a malloc that keeps little memory: 5 MB less in every meshed pod."""
     malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_TOP_PAD_": "16384", "MALLOC_TRIM_THRESHOLD_": "65536"}
     env = {**os.environ, "PYTHONPATH": CHECKOUT, "ENVOY": _envoy(), **malloc}
     program = os.path.join(CHECKOUT, "labs", "pods", "__main__.py")

@@ -1,4 +1,4 @@
-"""What a mirrored service looks like: the API objects a real Linkerd was seen to make, from the exported ones."""
+"""What a mirrored service looks like: the API objects that a real Linkerd makes from the exported ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labs.wire.kube_api import Object
 
 @dataclass(frozen=True)
 class Gateway:
-    """Where a link's gateway is. ``addresses`` are IPs; ``identity`` is the mesh identity it must show."""
+    """A link's gateway. ``addresses`` are IPs; ``identity`` is the mesh identity it must show."""
 
     addresses: tuple[str, ...]
     port: int
@@ -49,7 +49,7 @@ def mirror_name(service: str, cluster: str) -> str:
 
 
 def service(remote: Object, cluster: str, cluster_domain: str) -> Object:
-    """The local Service that stands for ``remote``; without a selector, since its endpoints are the gateway."""
+    """The local Service that mirrors ``remote``; without a selector, since its endpoints are the gateway."""
     meta = remote["metadata"]
     return {
         "apiVersion": "v1",
@@ -146,5 +146,5 @@ def _ports(remote: Object) -> Iterable[dict[str, Any]]:
 
 
 def port_of(row: dict[str, Any]) -> dict[str, Any]:
-    """A Service's port without what only its own cluster can mean."""
+    """A Service's port without the fields that only make sense in its own cluster."""
     return {key: row[key] for key in ("name", "port", "protocol", "targetPort") if key in row}

@@ -1,4 +1,4 @@
-"""Writes mirrors: makes, updates and deletes Services and Endpoints until they are as wanted; keeps the Link's status."""
+"""Writes mirrors: creates, updates and deletes Services and Endpoints until they are as wanted; keeps the Link's status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Key = tuple[str, str]
 Wanted = list[tuple[Object, Object, Object | None]]
 """Per mirror: the remote Service, the local Service, the local Endpoints (None for a flat one, which has none)."""
 Federated = list[tuple[Object, Object]]
-"""The remote member, and the local Service of all members."""
+"""The remote member, and the local Service for all members."""
 
 
 def key_of(item: Object) -> Key:
@@ -26,7 +26,7 @@ def key_of(item: Object) -> Key:
 
 
 class MirrorWriter:
-    """For one Link. ``count`` is the number of mirrors there were after the last pass."""
+    """For one Link. ``count`` is the number of mirrors after the last pass."""
 
     def __init__(self, api: KubeApi, link: Object, namespace: str) -> None:
         self._api = api
@@ -83,7 +83,7 @@ class MirrorWriter:
             await self._delete("endpoints", key)
 
     async def _federate(self, federated: Federated) -> None:
-        """Make this link's members those of every federated Service; one without any member goes."""
+        """Update this link's members in every federated Service; delete those left without a member."""
         for _, service in federated:
             await self._apply("services", service, f"federated service {'/'.join(key_of(service))}")
         keep = {key_of(service) for _, service in federated}

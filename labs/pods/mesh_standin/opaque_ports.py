@@ -1,4 +1,4 @@
-"""Ports whose connections are passed on without a look at what they carry (Linkerd's documentation, protocol detection)."""
+"""Ports whose connections are passed on without looking at what they carry (Linkerd's documentation, protocol detection)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from labs.wire import linkerd
 
 DEFAULT = "25,587,3306,4444,5432,6379,9300,11211"
-"""Linkerd's default: protocols in which the server may speak first. An annotation takes its place, and adds nothing to it."""
+"""Linkerd's default: protocols in which the server may speak first. An annotation replaces it rather than adding to it."""
 
 
 def is_opaque(owner: dict[str, Any], number: int, name: str | None) -> bool:

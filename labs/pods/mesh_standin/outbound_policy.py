@@ -1,4 +1,4 @@
-"""How calls to a Service are treated: retries, timeouts and failure accrual by annotation, and the HTTPRoutes of a Service.
+"""How to treat calls to a Service: retries, timeouts and failure accrual by annotation, and the HTTPRoutes of a Service.
 
 Behaviour: recordings/linkerd, files 30 to 34. An annotation that cannot be read is ignored with a warning, as Linkerd does.
 """
@@ -100,7 +100,7 @@ def parents_of(route: Object, kind: str) -> Iterator[Object]:
 def routes_of_port(key: PortKey, defaults: RoutePolicy, routes: Iterable[Object], ports: Set[PortKey]) -> list[OutboundRoute]:
     """The rules of all HTTPRoutes attached to one Service port, oldest route first.
 
-    ``defaults``: what the Service's own annotations ask for; ``ports``: all there are.
+    ``defaults``: what the Service's own annotations ask for; ``ports``: all its ports.
     """
     found = []
     for route in sorted(routes, key=by_age):
@@ -155,7 +155,7 @@ def outbound_rule(
 
 
 def rule_policy(route: Object, rule: Object) -> RoutePolicy:
-    """Retries and timeouts of one rule: the route's annotations, and where they say nothing the rule's request timeout."""
+    """Retries and timeouts of one rule: the route's annotations, else the rule's request timeout."""
     policy = route_policy(route)
     text = (rule.get("timeouts") or {}).get("request")
     request = _read(route, "timeouts", lambda: parse_duration(text)) if text else None
@@ -165,7 +165,7 @@ def rule_policy(route: Object, rule: Object) -> RoutePolicy:
 
 
 def with_defaults(policy: RoutePolicy, defaults: RoutePolicy) -> RoutePolicy:
-    """``policy`` with the Service's retries if it has none, and with the Service's timeouts if it has not a single one."""
+    """``policy`` with the Service's retries if it has none, and with the Service's timeouts if it has none at all."""
     found = policy.copy()
     if "retry" not in policy and "retry" in defaults:
         found["retry"] = defaults["retry"]
@@ -197,7 +197,7 @@ def kind_of(ref: Object) -> tuple[str, str]:
 
 
 def _why_not(ref: Object, namespace: str, ports: Set[PortKey], egress: tuple[str, str] | None) -> str:
-    """Why a ``backendRef`` is no backend, in Linkerd's words; empty where it is one."""
+    """Why a ``backendRef`` is not a backend, in Linkerd's words; empty if it is one."""
     if kind_of(ref) == EGRESS:
         if egress is None:
             return "EgressNetwork backends attach to EgressNetwork parents only"

@@ -27,9 +27,9 @@ from labs.pods.mesh_standin.settings import Settings
 from labs.wire.linkerd import ADMIN_PORT, GATEWAY_PORT
 
 RENEW_AT = 0.7
-"""The share of a certificate's life after which a new one is asked for, as Linkerd's proxy does."""
+"""The share of a certificate's life after which to ask for a new one, as Linkerd's proxy does."""
 ANSWER_WITHIN, LOOK_AGAIN = 0.8, 0.03
-"""Seconds: below the second that a probe waits by default, and between two looks until then."""
+"""Seconds: less than a probe's default timeout of one second, and the interval of checks until then."""
 CERTIFY = [sys.executable, "-m", "labs.pods", "mesh-standin", "certify"]
 
 
@@ -54,7 +54,7 @@ class Proxy:
     def run(self) -> int:
         """Serve until SIGTERM (0) or until Envoy dies (1: the container is then restarted).
 
-        Envoy starts while the certificate is still being asked for; without one nothing is ready.
+        Envoy starts while the certificate is still being requested; without one nothing is ready.
         """
         settings = self.settings
         log.info(f"Local identity is {settings.identity}")
@@ -73,19 +73,19 @@ class Proxy:
         return 0 if code in (0, -signal.SIGTERM) else 1
 
     def is_ready(self) -> bool:
-        """Whether it has become live. While it starts the answer waits a little, so that a probe need not come again."""
+        """Whether it has become live. During start-up, wait a little before answering, so that a probe need not come again."""
         end = time.monotonic() + ANSWER_WITHIN
         while not self._has_become_live() and time.monotonic() < end:
             time.sleep(LOOK_AGAIN)
         return self._live
 
     def _has_become_live(self) -> bool:
-        """Whether there is a certificate and Envoy serves, or did so once."""
+        """Whether there is a certificate and Envoy serves, or has served before."""
         self._live = self._live or (self.not_after > 0 and envoy_process.is_live())
         return self._live
 
     def take(self, update: Update) -> None:
-        """Take over what the destination service says."""
+        """Apply an update from the destination service."""
         self.metrics.know(update.get("services", ()))
         self.config.apply(update)
 
@@ -98,7 +98,7 @@ class Proxy:
                 log.warning(str(error))
 
     def take_note(self, line: bytes) -> None:
-        """Count what a line of the access log says, and log what Linkerd would log about it. ValueError: it says nothing."""
+        """Count what a line of the access log says, and log what Linkerd would. ValueError: it is not a record."""
         if connection_log.is_about_one(line):
             connection = connection_log.parse(line)
             self.metrics.connection(connection)

@@ -38,9 +38,9 @@ def default_ref(name: str) -> Ref:
 
 
 class Authorization(TypedDict):
-    """Admits a client in one of ``networks`` (API addresses, CIDR) with a listed identity; None: none needed, ``*``: any.
+    """Admits a client in one of ``networks`` (API addresses, CIDR) with a listed identity; None: no identity needed, ``*``: any.
 
-    Clients in one of the ``excepted`` networks are not meant.
+    Clients in one of the ``excepted`` networks are excluded.
     """
 
     ref: Ref
@@ -75,14 +75,14 @@ EVERY_PATH: Match = {"path_type": "PathPrefix", "path": "/"}
 
 
 class HeaderChanges(TypedDict):
-    """Names to remove first, then (name, value) pairs to append: what all header modifiers of a rule come to."""
+    """Names to remove first, then (name, value) pairs to append: the sum of all header modifiers of a rule."""
 
     remove: list[str]
     append: list[list[str]]
 
 
 class Redirect(TypedDict, total=False):
-    """The answer ``status`` with a location: parts that are absent are the request's own. ``path`` or ``prefix``: the new one."""
+    """The answer ``status`` with a location; absent parts are the request's own. ``path`` or ``prefix``: the new one."""
 
     status: int
     scheme: str
@@ -93,7 +93,7 @@ class Redirect(TypedDict, total=False):
 
 
 class RouteFilters(TypedDict, total=False):
-    """What is done to requests and answers of a rule or of a backend."""
+    """What to do to requests and answers of a rule or of a backend."""
 
     request: HeaderChanges
     response: HeaderChanges
@@ -110,7 +110,7 @@ class InboundRoute(TypedDict):
 
 
 class RateLimit(TypedDict):
-    """Requests per second a port admits: in all, of each client identity, and of the clients that ``overrides`` name."""
+    """Requests per second a port admits: in total, per client identity, and for the clients that ``overrides`` name."""
 
     ref: Ref
     total: NotRequired[int]
@@ -128,7 +128,7 @@ class RateOverride(TypedDict):
 class InboundPort(TypedDict):
     """How one port of the pod is served. ``opaque``: as TCP.
 
-    ``authorizations`` are the Server's: they judge each connection whose content is not looked at.
+    ``authorizations`` are the Server's: they apply to each connection whose content is not looked at.
     """
 
     port: int
@@ -140,7 +140,7 @@ class InboundPort(TypedDict):
 
 
 class Retry(TypedDict):
-    """Which answers are asked for again, ``limit`` times at most; ``timeout``: seconds an attempt may take to its headers."""
+    """Which answers to retry, at most ``limit`` times; ``timeout``: seconds an attempt may take until its headers."""
 
     statuses: list[int]
     grpc: list[str]
@@ -158,7 +158,7 @@ class RoutePolicy(TypedDict, total=False):
 
 
 class Accrual(TypedDict):
-    """Failure accrual: an endpoint is left alone, for ``min_penalty`` seconds at first, after ``max_failures`` in a row.
+    """Failure accrual: an endpoint is avoided, for ``min_penalty`` seconds at first, after ``max_failures`` in a row.
 
     ``max_failures`` 0: never. With ``success_rate`` (mode ``unified``) also when the rate of successes falls too low.
     """
@@ -179,9 +179,9 @@ class SuccessRate(TypedDict):
 
 
 class Backend(TypedDict):
-    """A Service port a route sends ``weight`` shares of its requests to.
+    """A Service port that gets ``weight`` shares of a route's requests.
 
-    ``error``: why there is none; its share of the requests is answered 500 with these words.
+    ``error``: why there is none; its share of the requests gets a 500 with this text.
     """
 
     namespace: str
@@ -189,7 +189,7 @@ class Backend(TypedDict):
     port: int
     weight: int
     egress: NotRequired[bool]
-    """The EgressNetwork of that name: where the request was sent to."""
+    """The EgressNetwork of that name, that is, the request's original destination."""
     error: NotRequired[str]
     filters: NotRequired[RouteFilters]
 
@@ -203,7 +203,7 @@ class RouteRef(TypedDict):
 
 
 class OutboundRoute(TypedDict):
-    """One rule of an HTTPRoute of a Service; ``clients``: the only namespace it is for (a consumer's route), else None."""
+    """One rule of an HTTPRoute of a Service; ``clients``: the only namespace it applies to (a consumer's route), else None."""
 
     ref: RouteRef
     clients: str | None
@@ -251,7 +251,7 @@ class Endpoint(TypedDict):
 
 
 class ServicePort(TypedDict):
-    """One port of a Service. ``remote_authority`` is set on a mirrored service: what the gateway must be asked for.
+    """One port of a Service. ``remote_authority`` is set on a mirrored service: the authority to ask the gateway for.
 
     ``policy`` is for its default route, which it has where ``routes`` is absent; ``opaque``: what it carries is not looked at.
     """

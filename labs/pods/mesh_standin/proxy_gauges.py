@@ -1,4 +1,4 @@
-"""The proxy's gauges, taken when they are asked for."""
+"""The proxy's gauges, measured at each scrape."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _service(service: ServicePort) -> dict[str, str]:
 
 
 def _open_connections(config: EnvoyConfig) -> list[Gauge]:
-    """``tcp_open_connections`` by inbound port and by outbound service; Envoy does not tell its clients' identities apart."""
+    """``tcp_open_connections`` by inbound port and by outbound service; Envoy does not distinguish its clients' identities."""
     active = {
         row["name"]: row["value"] for row in json.loads(envoy_process.admin("/stats?format=json")[1])["stats"] if "name" in row
     }

@@ -1,4 +1,4 @@
-"""Linkerd's proxy metrics out of access-log records: names, labels and buckets of recordings/linkerd file 11."""
+"""Linkerd's proxy metrics, computed from access-log records: names, labels and buckets of recordings/linkerd file 11."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ProxyMetrics:
         """By backend: the endpoints failure accrual has taken out."""
 
     def know(self, services: Iterable[ServicePort]) -> None:
-        """Keep endpoints' labels; those that are gone stay known, since their last requests are still to be counted."""
+        """Keep endpoints' labels, even of those that are gone: their last requests are not counted yet."""
         for service in services:
             target = OutboundTarget(service["namespace"], service["name"], service["port"])
             (self._opaque.add if service.get("opaque") else self._opaque.discard)(target.key)
@@ -52,7 +52,7 @@ class ProxyMetrics:
             self._passthrough(record)
 
     def connection(self, found: Connection) -> None:
-        """Count a connection: when Envoy first tells of it, and when it has ended. One that was denied is only that."""
+        """Count a connection when Envoy first reports it and when it ends. A denied one is only counted as denied."""
         where = target_labels(self._address, found.port)
         server = ref_labels("srv", found.server) | {"srv_port": str(found.port)}
         tls = tls_labels("client_id", found.peer, "no_tls_from_remote")
@@ -74,7 +74,7 @@ class ProxyMetrics:
         server = ref_labels("srv", target.server) | {"srv_port": str(target.port)}
         tls = tls_labels("client_id", record.peer, "no_tls_from_remote")
         if target.route is None:
-            return  # Linkerd counts what matches no route nowhere but in its log
+            return  # Linkerd reports requests that match no route only in its log
         route = ref_labels("route", target.route)
         if record.denied or record.policy is None:
             self.registry.count("inbound_http_authz_deny_total", where | server | route | tls)
@@ -141,7 +141,7 @@ class ProxyMetrics:
         self.registry.observe("outbound_http_route_request_duration_seconds", whole, record.total_ms / 1000, ROUTE_SECONDS)
         self.registry.count("outbound_http_route_request_statuses_total", whole | outcome)
         if record.error == LOAD_SHED:
-            return  # it never came as far as a backend
+            return  # it never reached a backend
         of_backend = base | prefixed("backend", backend)
         self.registry.count("outbound_http_route_backend_requests_total", of_backend, record.retries + 1)
         self.registry.count("outbound_http_route_backend_response_statuses_total", of_backend | outcome)
@@ -176,14 +176,14 @@ def reached_client(record: Record) -> bool:
 
 
 def classify(record: Record) -> str:
-    """``failure`` for 5xx, or by the gRPC status where there is one, as Linkerd has it; a 403 is a success."""
+    """``failure`` for 5xx, or by the gRPC status where there is one, as in Linkerd; a 403 is a success."""
     if record.grpc_status:
         return "failure" if record.grpc_status in GRPC_FAILURES else "success"
     return "failure" if record.status >= 500 or record.status == 0 else "success"
 
 
 def route_error(record: Record) -> str:
-    """Linkerd's ``error`` label for requests the proxy itself could not bring to an end."""
+    """Linkerd's ``error`` label for requests the proxy itself could not complete."""
     if record.error:
         return record.error
     return "UNKNOWN" if record.status == 0 or {"DC", "UC", "UR"} & set(record.flags.split(",")) else ""

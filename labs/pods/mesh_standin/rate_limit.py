@@ -1,4 +1,4 @@
-"""HTTPLocalRateLimitPolicy: how many requests a Server's port admits, and what is said in the policy's status."""
+"""HTTPLocalRateLimitPolicy: how many requests a Server's port admits, and the policy's status."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Object = dict[str, Any]
 
 
 def limits_of_server(server: Object, policies: Iterable[Object]) -> RateLimit | None:
-    """The limits of the one policy that a Server accepts, the oldest; None without one."""
+    """The limits of the oldest policy, the only one that a Server accepts; None without one."""
     policy = accepted(server, policies)
     if policy is None:
         return None
@@ -36,7 +36,7 @@ def accepted(server: Object, policies: Iterable[Object]) -> Object | None:
 
 
 def is_for_server(policy: Object) -> bool:
-    """Whether a policy's target is a Server; Linkerd ignores those with any other."""
+    """Whether a policy's target is a Server; Linkerd ignores policies with any other target."""
     target = policy["spec"]["targetRef"]
     return (target.get("group"), target["kind"]) == (linkerd.POLICY, "Server")
 

@@ -1,7 +1,7 @@
 """The linked clusters' pods and endpoints, for flat and federated services: watched with the links' credentials.
 
-A cluster is known by a Secret in the mesh's namespace; when that goes, so do its endpoints. While a cluster cannot be reached
-or refuses the credentials, what was last known of it stays.
+A Secret in the mesh's namespace defines a cluster; when it goes, so do the cluster's endpoints. While a cluster is unreachable
+or refuses the credentials, its last known state stays.
 """
 
 from __future__ import annotations

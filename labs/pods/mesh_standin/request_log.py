@@ -12,7 +12,7 @@ from labs.pods.mesh_standin import launcher_log as log
 
 APACHE, JSON = "apache", "json"
 KEY = "request"
-"""Where Envoy's record has what follows; only in proxies with an access log."""
+"""Where Envoy's record has these fields; only in proxies with an access log."""
 FIELDS = {
     "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
     "id": "%DOWNSTREAM_PEER_DNS_SAN%",
@@ -32,7 +32,7 @@ FIELDS = {
 
 
 def style(value: str) -> str:
-    """``apache``, ``json``, or empty where there shall be no log; anything else is said to be wrong, and is none."""
+    """``apache``, ``json``, or empty for no log; anything else is reported as an error and means no log."""
     if value.lower() in (APACHE, JSON, ""):
         return value.lower()
     log.warning(f"Invalid LINKERD2_PROXY_ACCESS_LOG={value!r}: expected either 'apache' or 'json'")
@@ -40,7 +40,7 @@ def style(value: str) -> str:
 
 
 def line(record: bytes, wanted: str) -> str | None:
-    """The line about a record of Envoy's; None for one that is about no request that came in."""
+    """The line for a record of Envoy's; None if it is not about an inbound request."""
     fields = json.loads(record)
     request = fields.get(KEY)
     if not request or not (fields.get("route") or "").startswith("in|"):
@@ -77,5 +77,5 @@ def _json(request: dict[str, Any], status: int) -> str:
 
 
 def _uri(request: dict[str, Any]) -> str:
-    """Whole for a meshed client; as it was sent for any other."""
+    """The full URI for a meshed client; as sent for any other."""
     return f"http://{request['host']}{request['path']}" if request["id"] else str(request["path"])

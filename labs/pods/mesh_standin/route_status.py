@@ -1,4 +1,4 @@
-"""What the control plane writes back into a route's status: whether its parents and backends exist, as linkerd2's
+"""What the control plane writes into a route's status: whether its parents and backends exist, as linkerd2's
 policy-controller does (``status/src/index.rs``)."""
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Key = tuple[str, str]
 class Known(NamedTuple):
     """What routes may refer to, by (namespace, name).
 
-    ``services``: whether they have an address of the cluster; ``networks``: whether they are accepted EgressNetworks.
-    ``taken``: kind, namespace, name and port of parents that HTTPRoutes have, which TLSRoutes therefore cannot.
+    ``services``: whether they have a cluster address; ``networks``: whether they are accepted EgressNetworks.
+    ``taken``: kind, namespace, name and port of parents that HTTPRoutes have, so TLSRoutes cannot have them.
     """
 
     servers: Set[Key]
@@ -52,7 +52,7 @@ def _parent_key(kind: str, parent: Object) -> tuple[str, str, str, int]:
 def parents(route: Object, known: Known, *, is_http: bool = True) -> list[Object]:
     """The ``status.parents`` entries that are ours, without times.
 
-    Whether Linkerd can convert the route is not said in its status; see `http_route`.
+    The status does not say whether Linkerd can convert the route; see `http_route`.
     """
     found = []
     for kind in KINDS:

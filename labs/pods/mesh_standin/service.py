@@ -12,7 +12,7 @@ from aiohttp import web
 
 
 def rooted(path: str) -> str:
-    """``path`` in the container: on the embedded backend a folder stands for the container's ``/``."""
+    """``path`` in the container: on the embedded backend a folder takes the place of the container's ``/``."""
     return os.environ.get("CONTAINER_ROOT", "") + path
 
 
@@ -42,7 +42,7 @@ async def run(app: web.Application, port: int, tls: ssl.SSLContext | None = None
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    # Streams to proxies never end by themselves: do not wait for them.
+    # Streams to proxies never end on their own: do not wait for them.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:

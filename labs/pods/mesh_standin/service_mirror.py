@@ -1,6 +1,6 @@
 """The service mirror: for one Link, keeps a local Service for every Service the other cluster exports.
 
-It sees a change, then makes the cluster as it should be from what it knows (level-triggered): a missed event or a restart cannot
+On each change it reconciles the cluster with all it knows (level-triggered): a missed event or a restart cannot
 leave a stale mirror behind.
 """
 
@@ -35,15 +35,15 @@ NAMESPACE = "linkerd-multicluster"
 ADMIN_PORT = 9999
 CREDENTIALS = "/var/run/linkerd/credentials"
 RETRY = 1.0
-"""Seconds before a pass that failed is made again."""
+"""Seconds before a failed pass is retried."""
 RESYNC = 30.0
-"""Seconds after which the mirrors are compared again although nothing was reported."""
+"""Seconds after which the mirrors are compared again even without an event."""
 Key = tuple[str, str]
 
 
 @dataclass
 class Remote:
-    """What is known of the other cluster: Services by (namespace, name), and their Endpoints."""
+    """What is known about the other cluster: Services by (namespace, name), and their Endpoints."""
 
     services: dict[Key, Object] = field(default_factory=dict)
     endpoints: dict[Key, Object] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class LinkWorker:
             self.changed.set()
 
     def exported(self, selector: str = "selector") -> list[Object]:
-        """The remote Services one of the Link's selectors chooses."""
+        """The remote Services that one of the Link's selectors matches."""
         wanted = self._link["spec"].get(selector)
         chosen = [
             item for item in self._remote.services.values() if objects.matches(wanted, item["metadata"].get("labels") or {})
@@ -145,7 +145,7 @@ class LinkWorker:
         return found
 
     def skipped(self) -> list[Object]:
-        """Exported Services whose namespace does not exist here: like Linkerd, the mirror does not make namespaces."""
+        """Exported Services whose namespace does not exist here: like Linkerd, the mirror does not create namespaces."""
         exported = [*self.exported(), *self.exported("remoteDiscoverySelector")]
         return [remote for remote in exported if not self._has_namespace(remote)]
 
@@ -208,7 +208,7 @@ class Controller:
 
     def _link_changed(self, kind: str, link: Object) -> None:
         before, self._link = self._link, None if kind == "DELETED" else link
-        # The status is ours: only a changed spec asks for a new worker.
+        # We write the status: only a changed spec calls for a new worker.
         if (before or {}).get("spec") != (self._link or {}).get("spec"):
             self._changed.set()
 

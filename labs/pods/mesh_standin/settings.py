@@ -37,7 +37,7 @@ class Settings(NamedTuple):
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Settings:
-        """Raises KeyError or ValueError, naming the variable, when the injector's environment is not there."""
+        """Raises KeyError or ValueError, naming the variable, when the injector's environment is missing."""
         scheme, _, address = env["HTTP_PROXY"].rstrip("/").partition("://")
         host, _, port = address.rpartition(":")
         if scheme != "http" or not host or not port.isdecimal():

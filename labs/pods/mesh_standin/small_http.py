@@ -1,6 +1,6 @@
-"""HTTP/1.1 in one page, for the launcher beside each Envoy.
+"""A minimal HTTP/1.1, for the launcher beside each Envoy.
 
-Own code, since the standard library's client and server bring TLS and e-mail along: 5 MB of own memory in every meshed pod.
+Own code, since the standard library's client and server pull in TLS and e-mail: 5 MB of own memory in every meshed pod.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LONGEST_LINE = 64 * 1024
 MOST_HEADERS = 100
 LONGEST_BODY = 16 * 1024 * 1024
 IDLE = 90.0
-"""Seconds a client may be silent, or slow to take an answer, before its connection ends."""
+"""Seconds a client may be silent, or slow to read an answer, before its connection ends."""
 
 
 class Request(NamedTuple):
@@ -33,7 +33,7 @@ Handler = Callable[[Request], Answer]
 
 
 def serve(listener: socket.socket, handler: Handler, name: str) -> None:
-    """Answer whoever connects to ``listener``, each connection in a thread of its own; daemon threads, from now on."""
+    """Answer every connection to ``listener``, each in its own daemon thread."""
     threading.Thread(target=_accept, args=(listener, handler), name=name, daemon=True).start()
 
 
@@ -44,7 +44,7 @@ def _accept(listener: socket.socket, handler: Handler) -> None:
 
 
 def _converse(connection: socket.socket, handler: Handler) -> None:
-    """All requests of one connection."""
+    """Handle all requests of one connection."""
     connection.settimeout(IDLE)
     with connection, connection.makefile("rb") as stream:
         try:
@@ -56,13 +56,13 @@ def _converse(connection: socket.socket, handler: Handler) -> None:
         except ValueError as error:
             _send(connection, Answer(400, f"{error}\n".encode()))
         except OSError:
-            return  # the client has gone, or says nothing
+            return  # the client has gone, or is silent
 
 
 def _answer(handler: Handler, request: Request) -> Answer:
     try:
         return handler(request)
-    except OSError as error:  # what the handler itself asks is not there
+    except OSError as error:  # a service that the handler calls is unavailable
         return Answer(503, f"{error}\n".encode())
 
 
@@ -88,7 +88,7 @@ def get(connection: socket.socket, target: str, host: str) -> tuple[int, Iterato
 
     Raises:
         OSError: the connection broke.
-        ValueError: what came is no HTTP.
+        ValueError: the answer is not HTTP.
     """
     connection.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     stream = connection.makefile("rb")
@@ -139,7 +139,7 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 
 
 def lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines of a body, each as soon as it is whole."""
+    """The lines of a body, each as soon as it is complete."""
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")

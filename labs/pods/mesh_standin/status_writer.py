@@ -44,7 +44,7 @@ def changed(objects: Objects) -> Iterator[tuple[str, Object, Object]]:
 
 
 def route_status(route: Object, wanted: list[Object]) -> Object | None:
-    """The whole new status, other controllers' entries kept; None when it says the same already."""
+    """The whole new status, other controllers' entries kept; None if it is already the same."""
     entries = (route.get("status") or {}).get("parents") or []
     ours = [entry for entry in entries if entry.get("controllerName") == linkerd.POLICY_CONTROLLER]
     if [_without_times(entry) for entry in ours] == wanted:
@@ -56,7 +56,7 @@ def route_status(route: Object, wanted: list[Object]) -> Object | None:
 
 
 def conditions_status(item: Object, wanted: Object) -> Object | None:
-    """The new status of an object with conditions of its own; None when it says the same already."""
+    """The new status of an object with its own conditions; None if it is already the same."""
     found = item.get("status") or {}
     if found.get("conditions") and _without_times(found) == wanted:
         return None

@@ -18,7 +18,7 @@ RETRY_AFTER = 1.0
 
 
 def follow(settings: Settings, on_update: Callable[[Update], None]) -> None:
-    """Hand over every update, for ever; while the service is gone nothing is called and the proxy keeps what it has."""
+    """Pass on every update, for ever; while the service is gone there are no calls and the proxy keeps what it has."""
     reachable = True
     while True:
         try:

@@ -1,4 +1,4 @@
-"""From a request to what the engine computes: what the model reads, and what it will say."""
+"""Turns a request into what the engine computes: what the model reads, and what it will say."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Choice:
     echo: str
     """What the answer's text begins with."""
     stop_reason: str | int | None
-    """The text or the token id of ``stop`` that ended the answer; None if it ended by itself."""
+    """The text or the token id of ``stop`` that ended the answer; None if it ended on its own."""
 
 
 @dataclass(frozen=True)
 class _Text:
-    """An answer's tokens, and why there are no more."""
+    """An answer's tokens, and why it ends."""
 
     pieces: list[str]
     finish: Finish
@@ -50,7 +50,7 @@ class Answers:
         """The answers to ``request``, none of them computed yet.
 
         Raises:
-            ApiError: 400, prompt and answer do not fit the model, or the answer cannot be written as asked for.
+            ApiError: 400, prompt and answer do not fit the model, or the answer cannot be written in the requested format.
         """
         prompts = list(request.prompts)
         return [
@@ -72,7 +72,7 @@ class Answers:
         """All tokens the model reads for ``prompt``, and the entries among them.
 
         The conversation comes before the entries, which change with every question: its beginning stays the same from turn to
-        turn, and the prefix cache has it.
+        turn, and the prefix cache holds it.
 
         Raises:
             ApiError: 400, the prompt alone does not fit the model.
@@ -91,7 +91,7 @@ class Answers:
         return [*above, *pieces, *below], entries
 
     def _pieces(self, prompt: Prompt, request: GenerationRequest | None) -> tuple[list[str], bool]:
-        """The tokens of what the client sent, not many more than there is room for, and whether any were left out."""
+        """The tokens of what the client sent, little more than there is room for, and whether any were left out."""
         if request is None or request.truncate_prompt_tokens is None:
             return prompt.pieces(self.max_model_len + 1), False
         pieces, keep = prompt.pieces(), request.truncate_prompt_tokens
@@ -106,7 +106,7 @@ class Answers:
         return ApiError(400, message, param=param, code="context_length_exceeded")
 
     def _text(self, request: GenerationRequest, entries: list[Entry], wanted: int) -> _Text:
-        """What is said, at most ``wanted`` tokens of it."""
+        """The answer's text, at most ``wanted`` tokens."""
         if not wanted:
             return _Text([], Finish.LENGTH)
         if request.ignore_eos:
@@ -135,12 +135,12 @@ class Answers:
 
 
 def _cut(pieces: list[str], room: int, side: str | None) -> list[str]:
-    """At most ``room`` of ``pieces``; cut at the left, as vLLM does unless asked for the right."""
+    """At most ``room`` of ``pieces``; cut from the left, as vLLM does unless told otherwise."""
     return pieces[:room] if side == "right" else pieces[max(0, len(pieces) - room) :]
 
 
 def _stopped(request: GenerationRequest, text: str) -> _Text:
-    """``text`` up to the first of the request's stops, and at least one token, be it empty."""
+    """``text`` up to the first of the request's stops, and at least one token, even an empty one."""
     found = [(at, stop) for stop in request.stop if (at := text.find(stop)) >= 0]
     reason: str | int | None = None
     if found:

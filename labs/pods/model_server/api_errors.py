@@ -11,7 +11,7 @@ TYPES = {429: "rate_limit_error", 500: "server_error", 503: "server_error", 504:
 
 
 class ApiError(Exception):
-    """An answer with an error status, in OpenAI's shape. ``param`` names the field that is off."""
+    """An answer with an error status, in OpenAI's shape. ``param`` names the invalid field."""
 
     def __init__(
         self,

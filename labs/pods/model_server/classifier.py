@@ -1,4 +1,4 @@
-"""Which team a symptom is for: naive Bayes over the words of the runbook, trained when the server starts (a few milliseconds).
+"""Which team handles a symptom: naive Bayes over the words of the runbook, trained when the server starts (a few milliseconds).
 
 A small model whose answers can be checked, next to the large one, whose answers are looked up. It runs on the CPU.
 """
@@ -24,7 +24,7 @@ TEAMS = {
     "slo": "observability",
     "prometheus": "observability",
 }
-"""The first part of an entry's id, and who is called."""
+"""The first part of an entry's id, and the team it goes to."""
 SMOOTHING = 0.5
 """Lidstone's constant: a word never seen with a team does not rule the team out."""
 
@@ -56,7 +56,7 @@ class Classifier:
         self._word = {team: _log_shares(counts[team], vocabulary) for team in self.labels}
 
     def probabilities(self, text: str) -> dict[str, float]:
-        """The probability of each team; they add up to 1. Words the training texts do not have say nothing."""
+        """The probability of each team; they add up to 1. Words missing from the training texts have no influence."""
         found = words(text)
         score = {
             team: self._prior[team] + sum(self._word[team][word] for word in found if word in self._word[team])

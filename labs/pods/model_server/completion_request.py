@@ -9,7 +9,7 @@ from labs.pods.model_server.prompts import Items, Prompt, prompt_of
 from labs.pods.model_server.request_body import NotOffered, conflict
 
 DEFAULT_LIMIT = 16
-"""Tokens of a completion that does not say how many it wants; OpenAI's number, and vLLM's."""
+"""Tokens of a completion whose request sets no limit; OpenAI's and vLLM's default."""
 
 
 class CompletionRequest(GenerationRequest):

@@ -1,4 +1,4 @@
-"""Texts as vectors: the hashing trick over word stems, each weighted by how rare the runbook has it.
+"""Texts as vectors: the hashing trick over word stems, each weighted by how rare it is in the runbook.
 
 Lexical, so texts that share words are near and synonyms are not: enough for a search over a runbook, and every number can be
 followed by hand. The method: Weinberger et al. 2009, "Feature hashing for large scale multitask learning".
@@ -19,7 +19,7 @@ SIGN_BIT = 1 << 31
 
 
 def embed(index: Index, text: str, dimensions: int = DIMENSIONS) -> list[float]:
-    """The vector of ``text``, of length 1; all zeros if no word of it says anything. A dot product is the cosine."""
+    """The vector of ``text``, of length 1; all zeros if none of its words carries meaning. A dot product is the cosine."""
     vector = [0.0] * dimensions
     for word, count in Counter(words(text)).items():
         code = zlib.crc32(word.encode())

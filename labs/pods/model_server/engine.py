@@ -1,4 +1,4 @@
-"""The engine: one step of the scheduler after the other, each as long as the GPU needs for it.
+"""The engine: runs the scheduler's steps one after another, each for as long as the GPU needs.
 
 The GPU's speed says how long a step takes, so a GPU that throttles slows every token, and one that hangs stops them all.
 Left out of a real engine: speculation, several GPUs.
@@ -18,13 +18,13 @@ from labs.pods.model_server.sequence import DeadlineExceeded, EngineError, Finis
 from labs.wire.gpu_work import Work
 
 CATCH_UP = 0.05
-"""Seconds a late step may be made good by the next one; a longer delay is lost, as it is on a GPU."""
+"""Seconds of lateness that the next step may make up; a longer delay is lost, as on a GPU."""
 HUNG_POLL = 0.05
-"""Seconds between two looks at a GPU that hangs."""
+"""Seconds between two checks of a GPU that hangs."""
 
 
 class QueueFull(Exception):
-    """The bounded queue has no place; ``retry_after`` is a guess in whole seconds."""
+    """The bounded queue is full; ``retry_after`` is an estimate in whole seconds."""
 
     def __init__(self, waiting: int, retry_after: int) -> None:
         super().__init__(f"{waiting} requests wait already")
@@ -32,14 +32,14 @@ class QueueFull(Exception):
 
 
 class Engine:
-    """Runs sequences on one GPU. ``run`` drives it; ``submit`` hands it a request."""
+    """Runs sequences on one GPU. ``run`` drives it; ``submit`` gives it a request."""
 
     def __init__(self, limits: Limits, cache: KvCache, metrics: Metrics) -> None:
         self.speed = Speed()
         self.cache = cache
         self.dead: EngineError | None = None
         self.last_result = float("-inf")
-        """When a step last gave a result, by the loop's clock."""
+        """When a step last produced a result, by the loop's clock."""
         self._scheduler = Scheduler(limits, cache)
         self._limits = limits
         self._metrics = metrics
@@ -63,12 +63,12 @@ class Engine:
 
     @contextmanager
     def submit(self, *sequences: Sequence, deadline: float | None = None) -> Iterator[None]:
-        """Queue all sequences of a request, or none; leaving the block, however that happens, gives slots and cache blocks back.
+        """Queue all sequences of a request, or none; leaving the block, however that happens, frees slots and cache blocks.
 
         After ``deadline`` seconds the sequences end with ``DeadlineExceeded``, whether they wait or run.
 
         Raises:
-            QueueFull: too many wait.
+            QueueFull: too many are waiting.
             EngineError: the GPU is gone.
         """
         if self.dead:
@@ -95,7 +95,7 @@ class Engine:
         return max(1, round(tokens * self._step_seconds(0, len(self.running)) / self._limits.max_num_seqs))
 
     async def run(self) -> None:
-        """Step for as long as there is work; wait when there is none. Returns only when cancelled."""
+        """Step while there is work; wait when there is none. Returns only when cancelled."""
         due = _now()
         while True:
             if not self._work.is_set():
@@ -134,7 +134,7 @@ class Engine:
         return step
 
     def _apply(self, step: Step) -> None:
-        """Book the step and hand its tokens on."""
+        """Book the step and emit its tokens."""
         now = _now()
         results = self._scheduler.book(step)
         for sequence in results:

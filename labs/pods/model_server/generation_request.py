@@ -65,7 +65,7 @@ class Sampling(Body):
 
 
 class Extent(Body):
-    """How much is read and how much is said."""
+    """How much the model reads and how much it says."""
 
     max_tokens: Tokens | None = None
     min_tokens: Tokens | None = None
@@ -81,7 +81,7 @@ class Extent(Body):
 
 
 class Delivery(Body):
-    """How the answer is sent, and who asks."""
+    """How the answer is sent, and who is asking."""
 
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -102,13 +102,13 @@ class Delivery(Body):
 
 
 class GenerationRequest(Sampling, Extent, Delivery):
-    """A request for text. ``limit`` is the most tokens of an answer, None for all that fits."""
+    """A request for text. ``limit`` is the most tokens of an answer, None for as many as fit."""
 
     response_format: Annotated[ResponseFormat | None, Field(discriminator="type")] = None
     structured_outputs: Annotated[object, NotOffered("ask with response_format")] = None
 
     prompt_param: ClassVar[str] = "prompt"
-    """The field that holds what is read."""
+    """The field that holds the prompt."""
 
     @property
     def prompts(self) -> list[Prompt]:

@@ -18,7 +18,7 @@ from labs.wire.sockets import short
 log = logging.getLogger(__name__)
 
 REPORT_TIMEOUT = 1.0
-"""Seconds to wait for the simulator. Past that the last known speed stays: its pod may be restarting, the GPU is not."""
+"""Seconds to wait for the simulator. After that the last known speed applies: its pod may be restarting, but the GPU is not."""
 
 
 class CudaError(Exception):
@@ -26,11 +26,11 @@ class CudaError(Exception):
 
 
 class GpuLost(CudaError):
-    """The GPU does not answer any more, as after XID 79, or was never there."""
+    """The GPU no longer answers, as after XID 79, or was never there."""
 
 
 class ContextLost(CudaError):
-    """The GPU works, but not for this process any more: its CUDA context is dead."""
+    """The GPU works, but no longer for this process: its CUDA context is dead."""
 
 
 class OutOfMemory(CudaError):
@@ -39,7 +39,7 @@ class OutOfMemory(CudaError):
 
 @dataclass(frozen=True)
 class Speed:
-    """What the GPU can do at its present clocks, for all sequences together.
+    """What the GPU can do at its current clocks, for all sequences together.
 
     ``pace`` is 1 at full clocks, less when the GPU throttles, 0 (as both rates) while it hangs.
     """
@@ -57,7 +57,7 @@ class Accelerator(Protocol):
     """Bytes; None if unknown."""
 
     async def report(self, work: Work) -> Speed:
-        """Tell the GPU what was done and learn its speed.
+        """Report work to the GPU and get its speed.
 
         Raises:
             GpuLost: the GPU is gone.

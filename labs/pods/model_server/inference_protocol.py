@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 
 class InvalidRequest(ValueError):
-    """The request is not of the protocol, or not for this model."""
+    """The request does not follow the protocol, or is not for this model."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def parse(body: Any) -> InferenceRequest:
     """The request in a decoded JSON ``body``.
 
     Raises:
-        InvalidRequest: it says what was expected and what was found.
+        InvalidRequest: the message says what was expected and what was found.
     """
     inputs = body.get("inputs") if isinstance(body, dict) else None
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -88,7 +88,7 @@ def infer(classifier: Classifier, request: InferenceRequest) -> Json:
 
 @dataclass(frozen=True)
 class InferenceProtocol:
-    """The handlers under ``/v2``. The classifier needs no GPU: it is ready when the process is."""
+    """The handlers under ``/v2``. The classifier needs no GPU: it is ready as soon as the process is."""
 
     classifier: Classifier
 

@@ -1,7 +1,7 @@
-"""The KV cache's blocks: who holds which, and what they hold, so that a prompt's known beginning need not be read again.
+"""The KV cache's blocks: who holds which, and what they contain, so that a prompt's known beginning need not be read again.
 
 A full block is known by a hash over its tokens and all before it. A block that nobody holds keeps its contents until the pool
-runs out of empty ones; the one unused for longest goes first. The layout is vLLM's
+runs out of empty ones; the least recently used goes first. The layout is vLLM's
 (https://docs.vllm.ai/en/stable/design/prefix_caching/); the keys and values themselves are not simulated.
 """
 
@@ -28,12 +28,12 @@ class Block:
 
 
 class KvCache:
-    """A pool of ``total`` blocks. A block is held by one sequence or more, or it is idle."""
+    """A pool of ``total`` blocks. A block is held by one or more sequences, or it is idle."""
 
     def __init__(self, total: int, *, prefix_caching: bool = True) -> None:
         self.total = total
         self.prefix_caching = prefix_caching
-        # A dict keeps the order in which blocks went idle: the first is the next to be given out.
+        # A dict keeps the order in which blocks went idle: the first is the next to be reused.
         self._idle: dict[Block, None] = dict.fromkeys(Block() for _ in range(total))
         self._known: dict[int, Block] = {}
 
@@ -48,7 +48,7 @@ class KvCache:
         return self.used / self.total
 
     def reuse(self, tokens: Sequence[str], salt: str = "") -> list[Block]:
-        """Take hold of the blocks that contain the beginning of ``tokens``. Never of all of it: the last token must be computed,
+        """Take the blocks that contain the beginning of ``tokens``, never all of it: the last token must be computed,
         since the next one follows from its result. Blocks of another ``salt`` are not seen."""
         held: list[Block] = []
         if not self.prefix_caching:
@@ -64,7 +64,7 @@ class KvCache:
         return held
 
     def grow(self, held: list[Block], tokens: int) -> bool:
-        """Add blocks to ``held`` until they fit ``tokens`` tokens. False, and nothing changed, if the pool is too empty."""
+        """Add blocks to ``held`` until they fit ``tokens`` tokens. False, with nothing changed, if too few blocks are left."""
         missing = blocks_for(tokens) - len(held)
         if missing > len(self._idle):
             return False
@@ -88,12 +88,12 @@ class KvCache:
         for i in range(first, full):
             key = _key(key, tokens, i * BLOCK_TOKENS)
             if key in self._known:
-                return  # another sequence computed the same at the same time: its block stays the known one
+                return  # another sequence computed the same at the same time: keep its block
             held[i].key = key
             self._known[key] = held[i]
 
     def release(self, held: list[Block]) -> None:
-        """Let go of all blocks in ``held`` and empty the list. The last goes idle first: a prefix's beginning is worth most."""
+        """Release all blocks in ``held`` and empty the list. The last goes idle first: a prefix's beginning is worth most."""
         while held:
             block = held.pop()
             block.holders -= 1
@@ -106,7 +106,7 @@ class KvCache:
 
 
 def _salted(salt: str) -> int:
-    """The key that stands before the first block."""
+    """The key that precedes the first block's."""
     return hash(salt) if salt else 0
 
 

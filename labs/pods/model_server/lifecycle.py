@@ -20,7 +20,7 @@ RETRY_LOAD = 1.0
 
 
 class Phase(Enum):
-    """Where the server is in its life. Only in SERVING and DRAINING is the model there."""
+    """Where the server is in its life. The model is loaded only in SERVING and DRAINING."""
 
     LOADING = "loading"
     SERVING = "serving"
@@ -58,7 +58,7 @@ class Lifecycle:
             tasks.create_task(self._report())
 
     async def _load(self) -> None:
-        """Fill the GPU's memory step by step. On a lost GPU, start again until it heals: unready meanwhile."""
+        """Fill the GPU's memory step by step. If the GPU is lost, start over until it heals, unready meanwhile."""
         while True:
             try:
                 await self._fill()
@@ -84,7 +84,7 @@ class Lifecycle:
             raise OutOfMemory(f"CUDA out of memory: weights and KV cache need {need:.1f} GiB; the GPU has {have:.1f}")
 
     async def _report(self) -> None:
-        """Tell the GPU what was done and take over its speed; when it is lost the engine dies too, as a CUDA context does."""
+        """Report work to the GPU and adopt its speed; when it is lost the engine dies too, as a CUDA context does."""
         loop = asyncio.get_running_loop()
         last = loop.time()
         while self.phase is not Phase.DEAD:
@@ -105,6 +105,6 @@ class Lifecycle:
         self._engine.kill(EngineError(str(error)))
 
     def drain(self) -> None:
-        """Say on ``/health`` that this server leaves. Requests are still taken: endpoints need a moment to follow."""
+        """Announce on ``/health`` that this server is leaving. It still takes requests: endpoints need a moment to catch up."""
         if self.phase is Phase.SERVING:
             self.phase, self.detail = Phase.DRAINING, "draining: this server stops soon"

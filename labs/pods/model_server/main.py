@@ -34,7 +34,7 @@ STILL_ACCEPTING = 1.5
 
 
 def parser() -> argparse.ArgumentParser:
-    """The flags; those that vLLM has too are named as there."""
+    """The flags; those that vLLM also has are named as there."""
     p = argparse.ArgumentParser(prog="model-server", description="OpenAI-compatible model server on one simulated GPU.")
     p.add_argument("--port", type=int, default=8000)
     p.add_argument("--metrics-port", type=int, default=8001)
@@ -62,7 +62,7 @@ def _positive(text: str) -> int:
 
 
 def served_by(gpu_uuid: str) -> dict[str, str]:
-    """Response headers that say who answered; the names come from the downward API."""
+    """Response headers that name who answered; the names come from the downward API."""
     env = os.environ
     return {
         "x-served-by-pod": env.get("POD_NAME", "none"),
@@ -73,7 +73,7 @@ def served_by(gpu_uuid: str) -> dict[str, str]:
 
 
 def build(args: argparse.Namespace) -> Server:
-    """A server that is not started yet. Call it inside a running event loop."""
+    """A server, not yet started. Call this inside a running event loop."""
     gpu = gpus.of_environment(args.prefill_tokens_per_second)
     metrics = Metrics(args.served_model_name)
     limits = Limits(args.max_num_seqs, args.max_waiting, args.max_num_batched_tokens, args.tokens_per_second)
@@ -99,7 +99,7 @@ async def serve(args: argparse.Namespace) -> None:
     leave = asyncio.create_task(stop.wait())
     await asyncio.wait({life, leave}, return_when=asyncio.FIRST_COMPLETED)
     if life.done():
-        life.result()  # a bug: let it be seen, with its traceback
+        life.result()  # a bug: show it, with its traceback
     if server.lifecycle.phase is Phase.SERVING:
         log.info("draining: %d running, %d waiting", len(server.engine.running), len(server.engine.waiting))
         server.lifecycle.drain()

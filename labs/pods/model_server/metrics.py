@@ -1,6 +1,6 @@
 """vLLM's metric names, types, labels and buckets, as dashboards and autoscalers know them.
 
-The names are those of vLLM 0.3x (https://docs.vllm.ai/en/stable/usage/metrics/). Left out is what this server has no part for:
+The names are those of vLLM 0.3x (https://docs.vllm.ai/en/stable/usage/metrics/). Left out is what this server does not have:
 LoRA, speculative decoding, other caches than the prefix cache, several engines (the label ``engine`` is always "0").
 """
 
@@ -25,7 +25,7 @@ ITERATION = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
 
 class Metrics:
-    """The series of one model server. ``registry`` is what a scrape shows."""
+    """The series of one model server. A scrape shows ``registry``."""
 
     def __init__(self, model: str) -> None:
         self.registry = CollectorRegistry()
@@ -98,12 +98,12 @@ class Metrics:
         info.labels(*self._labels, *config.values()).set(1)
 
     def looked_up(self, tokens: int, found: int) -> None:
-        """A prompt got its first slot; the prefix cache had ``found`` of its tokens."""
+        """A prompt got its first slot; the prefix cache held ``found`` of its tokens."""
         self._queries.inc(tokens)
         self._hits.inc(found)
 
     def prompt_read(self, sequence: Sequence) -> None:
-        """All of a prompt is in the cache now, and its first token comes."""
+        """A whole prompt is now in the cache, and its first token comes."""
         self._prompt_tokens.inc(sequence.prompt_tokens)
         self._cached.inc(sequence.cached)
         self._hit.inc(sequence.cached)

@@ -32,7 +32,7 @@ from labs.wire.request_id import id_of
 log = logging.getLogger(__name__)
 
 DEADLINE = "x-request-timeout-seconds"
-"""Header in which a client says how long it will wait for the complete answer; the server's own limit holds too."""
+"""Header in which a client says how long it will wait for the complete answer; the server's own limit still applies."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class OpenAiApi:
         return parse(kind, await read_json(http), self.model)
 
     async def tokenize(self, http: web.Request) -> web.Response:
-        """A text's tokens; or all that the model would read of messages, the runbook's entries included."""
+        """A text's tokens, or everything the model would read of messages, the runbook's entries included."""
         request = await self._parse(TokenizeRequest, http)
         pieces = self.answers.read(conversation(request.messages))[0] if request.messages else tokens.split(request.prompt or "")
         ids = [tokens.encode(piece) for piece in pieces]
@@ -93,7 +93,7 @@ class OpenAiApi:
             raise conflict("tokens", str(error)) from error
 
     async def embeddings(self, http: web.Request) -> web.Response:
-        """The CPU makes the vectors; the GPU reads the texts as it reads prompts, and that takes its time."""
+        """The CPU makes the vectors; the GPU reads the texts like prompts, which takes time."""
         request = await self._parse(EmbeddingRequest, http)
         if (dimensions := request.dimensions or DIMENSIONS) > DIMENSIONS:
             raise conflict("dimensions", f"expected at most {DIMENSIONS}; found {dimensions}")
@@ -109,7 +109,7 @@ class OpenAiApi:
         return web.json_response(embeddings_body(self.model, id, packed, sum(map(len, texts))))
 
     def _read(self, prompt: Prompt, request: EmbeddingRequest) -> list[str]:
-        """The tokens of one input, cut as the client wishes."""
+        """The tokens of one input, truncated as the client asked."""
         limit, keep = self.answers.max_model_len, request.truncate_prompt_tokens
         pieces = prompt.pieces(limit + 1 if keep is None else None)
         if keep is not None:
@@ -121,7 +121,7 @@ class OpenAiApi:
         return pieces or [""]
 
     async def _compute(self, sequence: EngineSequence, *, until: float) -> None:
-        """Let the engine read a prompt, until a point in time of the loop's clock."""
+        """Let the engine read a prompt, up to a deadline by the loop's clock."""
         left = max(0.0, until - asyncio.get_running_loop().time())
         with self._told(), self.engine.submit(sequence, deadline=left):
             async for _ in sequence:
@@ -166,7 +166,7 @@ class OpenAiApi:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """What keeps the engine from answering, as OpenAI's errors."""
+        """Turn what keeps the engine from answering into OpenAI's errors."""
         try:
             yield
         except QueueFull as full:
@@ -190,19 +190,19 @@ class OpenAiApi:
 
 
 async def _pieces(stream: web.StreamResponse, response: Response, choices: Sequence[Choice]) -> bytes:
-    """Send the pieces; what is left to send is returned, once the slots are free."""
+    """Send the pieces; return what is left to send once the slots are free."""
     try:
         async for data in streaming.frames(response, choices):
             await stream.write(data)
     except EngineError as error:
-        # The status is long sent: an error in a stream is an event under 200, and proxies count it as a success.
+        # The status is already sent: an error in a stream is an event under 200, and proxies count it as a success.
         return streaming.frame(error_body(error.status, _message(error), code=error.code))
     options = response.request.stream_options
     return streaming.frame(response.counts(choices)) if options and options.include_usage else b""
 
 
 def _message(error: EngineError) -> str:
-    # A dead engine's requests fail in vLLM with an EngineDeadError; a missed deadline is nothing that died.
+    # A dead engine's requests fail in vLLM with an EngineDeadError; a missed deadline does not mean a dead engine.
     return f"EngineDeadError: {error}" if error.status == 500 else str(error)
 
 

@@ -1,4 +1,4 @@
-"""Requests that ask for no text: embeddings by OpenAI's and vLLM's schemas, tokenizing by vLLM's."""
+"""Requests that generate no text: embeddings by OpenAI's and vLLM's schemas, tokenizing by vLLM's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request gives the model to read: texts, token ids, or the messages of a conversation."""
+"""The input of a request: texts, token ids, or the messages of a conversation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from labs.pods.model_server.request_body import NoEffect, NotOffered
 Item = str | tuple[int, ...]
 """A text, or the ids of its tokens."""
 TEXT_PARTS = {"text": "text", "refusal": "refusal"}
-"""The types of a message's parts that hold text, and the field that has it."""
+"""The types of a message's parts that hold text, and the field that holds it."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Prompt:
 
     text: str
     ids: tuple[int, ...] | None = None
-    """Given in place of the text; they are what is counted then."""
+    """Given in place of the text; then these are counted."""
     question: str | None = None
-    """None: the whole of what is read."""
+    """None: the whole prompt."""
 
     def pieces(self, most: int | None = None) -> list[str]:
         """The tokens, or the first ``most`` of them."""
@@ -96,7 +96,7 @@ def _part(part: object) -> str:
 
 
 class Message(BaseModel):
-    """One message of a conversation. What the assistant said earlier, its calls of tools and their results are read as text."""
+    """One message of a conversation. The assistant's earlier answers, its tool calls and their results are read as text."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -120,7 +120,7 @@ class Message(BaseModel):
 
     @property
     def text(self) -> str:
-        """All that the model reads of it behind the role."""
+        """Everything the model reads of it after the role."""
         calls = [json.dumps(call, separators=(",", ":")) for call in (*(self.tool_calls or ()), self.function_call) if call]
         said = (self.reasoning or self.reasoning_content, self.content, self.refusal, *calls)
         return "\n".join(part for part in said if part)

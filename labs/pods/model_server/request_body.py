@@ -1,7 +1,7 @@
-"""What every request's body has in common: typed fields, none of them silently ignored.
+"""What all request bodies have in common: typed fields, none silently ignored.
 
 A field is one of three kinds. Most are honoured. ``NoEffect`` marks those that are read and checked and change nothing;
-``NotOffered`` those that are refused, unless they say what the server does anyway. docs/openai-api.md lists all of them.
+``NotOffered`` those that are refused, unless they ask for what the server does anyway. docs/openai-api.md lists all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_sc
 from labs.pods.model_server.api_errors import ApiError, Json
 
 MOST_SHOWN = 60
-"""Characters of a found value, and of a field's name, in a message."""
+"""Most characters of an invalid value, or of a field's name, in a message."""
 CODES = {"missing": "missing_required_parameter", "extra_forbidden": "unknown_parameter", "not_offered": "unsupported_value"}
 WRONG_TYPE = "invalid_type"
 WRONG_VALUE = "invalid_value"
@@ -34,7 +34,7 @@ class NoEffect:
 
 
 class NotOffered:
-    """A field that is refused for ``reason``, unless it is null or one of the ``neutral`` values, which ask for nothing."""
+    """A field that is refused for ``reason``, unless it is null or one of the ``neutral`` values, which change nothing."""
 
     def __init__(self, reason: str, *neutral: object) -> None:
         self.reason = reason
@@ -44,7 +44,7 @@ class NotOffered:
         return core_schema.no_info_plain_validator_function(self._check)
 
     def _check(self, value: object) -> object:
-        # True is equal to 1, but says something else.
+        # True equals 1, but means something else.
         if value is None or any(type(value) is type(neutral) and value == neutral for neutral in self.neutral):
             return value
         raise PydanticCustomError("not_offered", "{reason}", {"reason": self.reason})
@@ -58,10 +58,10 @@ class Body(BaseModel):
     model: str | None = None
 
     def check(self) -> None:
-        """Look at fields together.
+        """Check fields against each other.
 
         Raises:
-            ApiError: 400, naming the field that does not go with the others.
+            ApiError: 400, naming the field that conflicts with the others.
         """
 
 
@@ -69,10 +69,10 @@ B = TypeVar("B", bound=Body)
 
 
 def parse(kind: type[B], body: object, served: str) -> B:
-    """The request in a decoded ``body``; ``served`` is the one model that can be asked for.
+    """The request in a decoded ``body``; ``served`` is the one model on offer.
 
     Raises:
-        ApiError: 400 or 404, naming the field that is off.
+        ApiError: 400 or 404, naming the invalid field.
     """
     if not isinstance(body, dict):
         raise ApiError(400, f"expected a JSON object; found {shown(body)}", code=WRONG_TYPE)
@@ -88,7 +88,7 @@ def parse(kind: type[B], body: object, served: str) -> B:
 
 
 def conflict(param: str, reason: str) -> ApiError:
-    """The error about a field that does not go with the others."""
+    """The error for a field that conflicts with the others."""
     return ApiError(400, f"Invalid '{param}': {reason}.", param=param, code=WRONG_VALUE)
 
 
@@ -129,7 +129,7 @@ def _step(at: object, step: int | str) -> tuple[object] | None:
 
 
 def shown(value: object) -> str:
-    """A found value in a few words."""
+    """An invalid value, abbreviated."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""``response_format``: how an answer is to be written."""
+"""``response_format``: how to write an answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class JsonObjectFormat(BaseModel):
 
 
 class JsonSchema(BaseModel):
-    """A schema with a name. It is always kept to, whether ``strict`` or not."""
+    """A schema with a name. Answers always follow it, whether ``strict`` or not."""
 
     model_config = STRICT
 

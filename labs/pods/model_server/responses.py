@@ -23,7 +23,7 @@ def usage(prompt_tokens: int, completion_tokens: int, cached_tokens: int) -> Jso
 
 
 def usage_of(choices: List[Choice]) -> Json:
-    """The counts of a whole request: each prompt once, however many answers it gets."""
+    """The counts of a whole request: each prompt counts once, however many answers it gets."""
     read = [choice.sequence for choice in choices if choice.sequence.n is not None]
     made = sum(choice.sequence.generated for choice in choices)
     return usage(sum(s.prompt_tokens for s in read), made, sum(s.cached for s in read))
@@ -38,7 +38,7 @@ def embeddings_body(model: str, id: str, vectors: List[list[float] | str], promp
 
 @dataclass(frozen=True)
 class Response:
-    """Builds the bodies of one request's answers: they share its id and its time."""
+    """Builds the bodies of one request's answers: they share an id and a time."""
 
     model: str
     id: str
@@ -69,7 +69,7 @@ class Response:
         return {"token_ids": [tokens.encode(piece) for piece in pieces if piece]} if self.request.return_token_ids else {}
 
     def _prompt(self, choice: Choice) -> Json:
-        """What was read, if the client wants to see it."""
+        """The prompt, if the client asked for it."""
         read: Json = {}
         if self.request.return_token_ids:
             read["prompt_token_ids"] = [tokens.encode(piece) for piece in choice.sequence.prompt]
@@ -85,7 +85,7 @@ class Response:
         return [self._chunk(choice, {"content": choice.echo}, read)] if choice.echo or read else []
 
     def piece(self, choice: Choice, pieces: List[str]) -> Json:
-        """Some more of a choice's text."""
+        """The next part of a choice's text."""
         return self._chunk(choice, {"content": "".join(pieces)}, self._ids(pieces))
 
     def last(self, choice: Choice) -> Json:

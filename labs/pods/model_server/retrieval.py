@@ -10,7 +10,7 @@ from pathlib import Path
 
 RUNBOOK = Path(__file__).with_name("runbook.md")
 K1, B = 1.2, 0.75
-"""BM25's usual constants (Robertson, Zaragoza 2009): how soon repeats stop to count, and how much length counts against."""
+"""BM25's usual constants (Robertson, Zaragoza 2009): how soon repeats stop counting, and how much length counts against."""
 TITLE_WEIGHT = 3
 """A word of the title or the id counts as often as this many in the body."""
 STOP_WORDS = frozenset(
@@ -28,7 +28,7 @@ NOTHING_FOUND = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One runbook entry: what is seen, why, and what to type."""
+    """One runbook entry: the symptom, the cause, and what to type."""
 
     id: str
     title: str
@@ -70,13 +70,13 @@ def _entry(section: str) -> Entry:
 
 
 def words(text: str) -> list[str]:
-    """The words of ``text`` that say something, in lower case, plurals cut."""
+    """The meaningful words of ``text``, in lower case, without plural endings."""
     found = re.findall(r"[a-z]+|\d+", text.lower())
     return [_stem(word) for word in found if word not in STOP_WORDS]
 
 
 def _stem(word: str) -> str:
-    """Enough English for one runbook: ``throttling``, ``throttled`` and ``throttles`` meet."""
+    """Enough stemming for one runbook: ``throttling``, ``throttled`` and ``throttles`` become one word."""
     for ending in ("ing", "ed", "es", "s"):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith("ss"):
             word = word.removesuffix(ending)
@@ -99,7 +99,7 @@ class Index:
         return math.log(1 + (len(self.entries) - entries + 0.5) / (entries + 0.5))
 
     def rarity(self, word: str) -> float:
-        """How much a word says: its inverse document frequency; a word that no entry has counts as the rarest."""
+        """A word's weight: its inverse document frequency; a word in no entry counts as the rarest."""
         return self._idf.get(word, self._rarity(0))
 
     @classmethod

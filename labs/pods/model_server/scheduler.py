@@ -1,8 +1,8 @@
-"""Who computes in the next step: continuous batching with two queues, a token budget and preemption.
+"""Plans the next step: continuous batching with two queues, a token budget and preemption.
 
 A step computes at most ``max_batched_tokens`` tokens: first one for each sequence that decodes, then pieces of prompts that have
-a slot (a long prompt takes several steps and never stops the others), then prompts from the waiting queue. What a sequence's
-blocks hold of it decides what is left to compute, so a prompt whose beginning is in the prefix cache costs only its rest.
+a slot (a long prompt takes several steps and never blocks the others), then prompts from the waiting queue. What a sequence's
+blocks hold decides what is left to compute: of a prompt whose beginning is in the prefix cache, only the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Limits:
 
 @dataclass
 class Step:
-    """What one step will do: sequences that get one token more, and how many tokens of whose prompt are computed."""
+    """What one step will do: which sequences get one more token, and how many prompt tokens of which are computed."""
 
     decode: list[Sequence] = field(default_factory=list)
     prefill: list[tuple[Sequence, int]] = field(default_factory=list)
@@ -50,12 +50,12 @@ class Scheduler:
 
     @property
     def capacity(self) -> int:
-        """The most sequences there can be. A free slot counts as a place: the next step fills it."""
+        """The most sequences possible. A free slot counts as a place: the next step fills it."""
         return self._limits.max_num_seqs + self._limits.max_waiting
 
     @property
     def places(self) -> int:
-        """How many more sequences there is a place for."""
+        """How many more sequences fit."""
         return self.capacity - len(self.running) - len(self.waiting)
 
     def schedule(self) -> Step:
@@ -67,7 +67,7 @@ class Scheduler:
         budget = self._limits.max_batched_tokens - len(step.decode)
         for sequence in [s for s in self.running if not s.decodes]:
             budget -= self._prefill(sequence, budget, step)
-        # Who was put back a moment ago would take the room again at once, and nothing would be gained.
+        # A sequence just put back would take the room again at once, and nothing would be gained.
         if not step.preempted:
             self._admit(budget, step)
         # A later one may have preempted an earlier of the same step.
@@ -83,7 +83,7 @@ class Scheduler:
         return count
 
     def _make_room(self, sequence: Sequence, count: int, step: Step) -> bool:
-        """Blocks for ``count`` tokens more. While the cache is full the youngest is preempted; False if that was itself."""
+        """Blocks for ``count`` more tokens. While the cache is full, preempt the youngest; False if that is ``sequence``."""
         while sequence in self.running:
             if self._cache.grow(sequence.blocks, sequence.computed + count):
                 return True
@@ -91,7 +91,7 @@ class Scheduler:
         return False
 
     def _preempt(self) -> Sequence:
-        """Put the youngest back to the head of the queue: its blocks are given up, and computed again later."""
+        """Put the youngest back at the head of the queue; its blocks are freed and computed again later."""
         sequence = self.running.pop()
         self._cache.release(sequence.blocks)
         sequence.computed = 0
@@ -114,8 +114,8 @@ class Scheduler:
             budget -= count
 
     def book(self, step: Step) -> list[Sequence]:
-        """Note that the step was computed; the sequences that have a result now, and so a token. A sequence whose client left
-        while the GPU worked is not in ``running`` any more."""
+        """Record that the step was computed; return the sequences that now have a result, so a token. One whose client left
+        while the GPU worked is no longer in ``running``."""
         done = [(s, count) for s, count in [*((s, 1) for s in step.decode), *step.prefill] if s in self.running]
         for sequence, count in done:
             sequence.computed += count

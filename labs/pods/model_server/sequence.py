@@ -19,7 +19,7 @@ class EngineError(Exception):
 
 
 class DeadlineExceeded(EngineError):
-    """The request's time was over before its answer was."""
+    """The request's time ran out before its answer was complete."""
 
     status = 504
     code = "deadline_exceeded"
@@ -60,16 +60,16 @@ class Sequence:
     ended: float | None = None
     generated: int = 0
     computed: int = 0
-    """Tokens whose keys and values are in the cache. A preempted sequence begins again at what the prefix cache still has."""
+    """Tokens whose keys and values are in the cache. A preempted sequence resumes from what the prefix cache still holds."""
     cached: int = 0
-    """Tokens of the prompt that the prefix cache had when the sequence first got a slot."""
+    """Tokens of the prompt that the prefix cache held when the sequence first got a slot."""
     blocks: list[Block] = field(default_factory=list)
     output: Output = field(default_factory=asyncio.Queue)
     """Where tokens go, each with its sequence; None after the last. Sequences of one request share it."""
 
     def __post_init__(self) -> None:
         self.tokens = list(self.prompt)
-        """The prompt, and the answer as far as it is made."""
+        """The prompt, and the answer so far."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -77,7 +77,7 @@ class Sequence:
 
     @property
     def pending(self) -> int:
-        """Tokens the GPU has still to compute before the next one of the answer can come; 1 while it decodes."""
+        """Tokens the GPU must still compute before the answer's next one; 1 while it decodes."""
         return len(self.tokens) - self.computed
 
     @property
@@ -85,7 +85,7 @@ class Sequence:
         return self.generated > 0 and self.pending == 1
 
     def emit(self, now: float) -> None:
-        """Hand on the next token of the answer."""
+        """Pass on the next token of the answer."""
         token = self.answer[self.generated]
         self.output.put_nowait((self, token))
         self.tokens.append(token)
@@ -125,7 +125,7 @@ async def together(sequences: Collection[Sequence]) -> AsyncIterator[tuple[Seque
 
 
 def share_output(sequences: Collection[Sequence]) -> None:
-    """Let all sequences of a request write to one queue, for ``together``. Before they are submitted."""
+    """Let all sequences of a request write to one queue, for ``together``. Call before submitting them."""
     output: Output = asyncio.Queue()
     for sequence in sequences:
         sequence.output = output

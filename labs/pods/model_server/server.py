@@ -1,4 +1,4 @@
-"""The HTTP side: OpenAI's endpoints, the Open Inference Protocol, health and ``/metrics``, which has a port of its own, too."""
+"""The HTTP side: OpenAI's endpoints, the Open Inference Protocol, health and ``/metrics``, which also has its own port."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from labs.wire.request_id import KEY, give_id, sign
 log = logging.getLogger(__name__)
 
 MOST_BYTES = 64 * 2**20
-"""Of a request's body: far more than a prompt may have, so that a long prompt is told its length in tokens."""
+"""Limit of a request's body: far above a prompt's, so that the error for a long prompt gives its length in tokens."""
 RECENT = 1.0
 """Seconds for which the last token counts as a proof of life."""
 PROBE_DEADLINE = 1.5
@@ -60,7 +60,7 @@ class Server:
         response.headers.update(self.served_by)
 
     async def health(self, _: web.Request) -> web.Response:
-        """As in vLLM: 200 when the engine lives. It does not run a token, so a wedged GPU goes unnoticed here."""
+        """As in vLLM: 200 while the engine lives. It does not run a token, so a wedged GPU goes unnoticed here."""
         if self.lifecycle.phase is Phase.SERVING:
             return web.Response()
         return web.Response(status=503, text=self.lifecycle.detail + "\n")
@@ -94,7 +94,7 @@ async def openai_errors(
         return await handler(request)
     except BadBody as error:
         answer = web.json_response(error_body(error.status, str(error)), status=error.status)
-        answer.force_close()  # what is left of the body cannot be told from the next request
+        answer.force_close()  # the rest of the body cannot be told from the next request
         return answer
     except ApiError as error:
         return web.json_response(error.body, status=error.status, headers=error.headers)

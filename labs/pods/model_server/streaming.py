@@ -20,7 +20,7 @@ def frame(body: Json) -> bytes:
 
 
 async def frames(response: Response, choices: Sequence[Choice]) -> AsyncIterator[bytes]:
-    """The events of a stream but for its end, those of several choices mixed as they come.
+    """A stream's events except its end; those of several choices are mixed as they come.
 
     Raises:
         EngineError: the engine cannot go on.

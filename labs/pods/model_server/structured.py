@@ -10,9 +10,9 @@ from labs.pods.model_server.response_format import JsonSchemaFormat, ResponseFor
 from labs.pods.model_server.retrieval import NOTHING_FOUND, Entry
 
 DEEPEST = 16
-"""Levels of a schema that are followed; one that refers to itself goes deeper."""
+"""Most levels of a schema that are followed; one that refers to itself goes deeper."""
 MOST_VALUES = 300
-"""Values that are written for one answer."""
+"""Most values in one answer."""
 REFUSED_KEYWORDS = {
     # A regular expression can take very long to match, and a text for it cannot be looked up.
     "pattern": "texts are looked up, not made to match a pattern",
@@ -20,7 +20,7 @@ REFUSED_KEYWORDS = {
     "format": "texts are looked up, not made to have a format",
 }
 OTHER_NAMES = {"id": "entry", "source": "entry", "fix": "command", "reason": "cause", "summary": "title"}
-"""Names of properties that mean a field of the entry."""
+"""Other property names for a field of the entry."""
 
 
 class NotWritable(ValueError):
@@ -28,7 +28,7 @@ class NotWritable(ValueError):
 
 
 def facts(entry: Entry | None) -> dict[str, str]:
-    """What an answer can say, by name."""
+    """The facts an answer can use, by name."""
     if entry is None:
         return {"answer": NOTHING_FOUND, "entry": "", "title": "", "cause": "", "command": ""}
     return {"answer": entry.answer(), "entry": entry.id, "title": entry.title, "cause": entry.cause, "command": entry.command}
@@ -51,7 +51,7 @@ def _dumps(value: object) -> str:
 
 
 def _by_schema(schema: dict[str, Any], known: Mapping[str, str]) -> object:
-    # Imported here: with the format checkers that Jupyter brings it takes two seconds, and few requests need it.
+    # Imported here: with the format checkers that Jupyter installs it takes two seconds, and few requests need it.
     from jsonschema import Draft202012Validator, SchemaError
     from referencing import Registry
 
@@ -86,7 +86,7 @@ def _keywords(schema: object) -> Iterator[str]:
 
 
 class _Writer:
-    """Writes a value for a schema; whether it fits in every respect is looked at afterwards."""
+    """Writes a value for a schema; whether it fits in every respect is checked afterwards."""
 
     def __init__(self, root: dict[str, Any], known: Mapping[str, str]) -> None:
         self._root = root
@@ -156,7 +156,7 @@ def _without_null(options: list[Any]) -> Any:
 
 
 def _number(schema: dict[str, Any]) -> object:
-    """The number nearest to 0 of those that the limits allow."""
+    """The number nearest to 0 that the limits allow."""
     low = schema.get("minimum", schema["exclusiveMinimum"] + 1 if "exclusiveMinimum" in schema else None)
     high = schema.get("maximum", schema["exclusiveMaximum"] - 1 if "exclusiveMaximum" in schema else None)
     if low is not None and low > 0:

@@ -1,6 +1,6 @@
-"""Tokens: pieces that give the text back when joined, about as many as a language model's tokenizer makes, and their ids.
+"""Tokens: pieces that give the text when joined, about as many as a language model's tokenizer makes, and their ids.
 
-The vocabulary is open: every piece has an id, found by counting, so there is no table. A piece is a white-space character or
+The vocabulary is open: every piece has a computed id, so there is no table. A piece is a white-space character or
 none, and behind it one of: nothing, up to seven letters, up to three digits, any other character. The commonest kind (a space
 and small letters) has the lowest ids, so that ids of another model's vocabulary, as LangChain sends them, spell words of their
 own.
@@ -15,9 +15,9 @@ from string import ascii_letters, ascii_lowercase, digits
 PIECE = re.compile(r"\s?(?:[A-Za-z]{1,7}|[0-9]{1,3}|[^\sA-Za-z0-9])|\s")
 """A piece takes the white space before it, as byte-pair tokenizers do. English comes out at about 4 characters a token."""
 LETTERS, DIGITS = 7, 3
-"""The most in a piece."""
+"""The most of each in a piece."""
 BEFORE = [" ", "", *(chr(i) for i in range(0x3001) if chr(i).isspace() and chr(i) != " ")]
-"""What a piece can begin with; U+3000 is the last white-space character of Unicode."""
+"""White space a piece can begin with; U+3000 is the last white-space character of Unicode."""
 
 
 class UnknownToken(ValueError):
@@ -34,7 +34,7 @@ def split(text: str, most: int | None = None) -> list[str]:
 
 
 def _words(alphabet: str, most: int) -> int:
-    """How many words of at most ``most`` characters of ``alphabet`` there are, the empty one among them."""
+    """How many words of at most ``most`` characters of ``alphabet`` there are, including the empty one."""
     return sum(len(alphabet) ** length for length in range(most + 1))
 
 

@@ -1,1 +1,1 @@
-"""The smallest server and client there can be, so that what is between them is what one measures."""
+"""The smallest possible server and client, so that measurements show what is between them."""

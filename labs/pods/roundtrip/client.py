@@ -1,4 +1,4 @@
-"""Asks a server over connections that stay open, and writes down how long each answer took."""
+"""Sends requests over connections that stay open, and records how long each answer took."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from labs.wire.network import here
 END = b"\r\n\r\n"
 LENGTH = b"content-length:"
 LATE_TIMEOUT = 5.0
-"""Seconds after the last request is sent until what is still missing counts as failed."""
+"""Seconds after the last request until missing answers count as failed."""
 LOST = "connection lost"
 
 
@@ -45,7 +45,7 @@ class Way:
 
 @dataclass
 class Seen:
-    """What came back: how long each answer 200 took, in microseconds, and how often each other end was met."""
+    """What came back: how long each 200 took, in microseconds, and how often each other outcome occurred."""
 
     microseconds: list[int] = field(default_factory=list)
     failed: Counter[str] = field(default_factory=Counter)
@@ -56,7 +56,7 @@ class Seen:
 
 
 class Connection(asyncio.Protocol):
-    """Carries one request at a time, asked ``since`` then; 0 while it carries none."""
+    """Carries one request at a time, sent at ``since``; 0 while idle."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask, self._data, self.since = ask, b"", 0.0
@@ -96,7 +96,7 @@ class Ask:
         self._again_until = 0.0
 
     async def at_rate(self, rps: float, seconds: float) -> Seen:
-        """``rps`` requests a second, whether or not answers come."""
+        """Send ``rps`` requests a second, whether or not answers come."""
         loop, begun = asyncio.get_running_loop(), time.perf_counter()
         sending = []
         for number in range(round(rps * seconds)):
@@ -109,7 +109,7 @@ class Ask:
         return await self._end(begun, sending)
 
     async def at_most(self, connections: int, seconds: float) -> Seen:
-        """So many connections, each of which asks again as soon as it is answered."""
+        """Keep this many connections, each of which asks again as soon as it is answered."""
         begun = time.perf_counter()
         self._again_until = begun + seconds
         sending = [asyncio.create_task(self._over_new(None)) for _ in range(connections)]

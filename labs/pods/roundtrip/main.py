@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """0 when everything was asked, whatever came of it; 2 for wrong usage."""
+    """0 when everything was sent, even if requests failed; 2 for wrong usage."""
     args = parser().parse_args(argv)
     if args.program == "serve":
         asyncio.run(serve(os.environ.get("BIND_ADDRESS", "0.0.0.0"), args.port))

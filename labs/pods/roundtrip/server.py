@@ -1,4 +1,4 @@
-"""Answers every request with two bytes. It takes requests without a body, as many at once as come."""
+"""Answers every request with two bytes. It takes any number of concurrent requests, without bodies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asks again and again over one open connection, and tells when the answer's status becomes another."""
+"""Sends requests repeatedly over one open connection, and reports when the answer's status changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMEOUT = 5.0
 
 
 async def watch(way: Way, every: float, seconds: float, tell: Callable[[dict[str, object]], None]) -> None:
-    """Ask ``every`` so many seconds; tells each change as ``{"time": Unix time, "status": …}``, and at the end what it took."""
+    """Ask every ``every`` seconds; report each change as ``{"time": Unix time, "status": …}``, and at the end what it took."""
     end = time.monotonic() + seconds
     last, requests, connections = "", 0, 0
     stream: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None

@@ -1,4 +1,4 @@
-"""Which container holds which device, kept in a file so that a restarted agent does not give a device away twice."""
+"""Which container holds which device, kept in a file so that a restarted agent does not allocate a device twice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Ledger:
         self._path = path
         self._held: dict[Key, Allocation] = {}
         self.resources: set[str] = set()
-        """Resources some plugin had registered when the file was last written."""
+        """Resources that plugins had registered when the file was last written."""
         if path.exists():
             self._load()
 
@@ -32,7 +32,7 @@ class Ledger:
         return self._held.get((pod_uid, container, resource))
 
     def container(self, pod_uid: str, container: str) -> list[Allocation]:
-        """What this container holds, over all resources."""
+        """The devices this container holds, of all resources."""
         return [held for (uid, name, _), held in self._held.items() if (uid, name) == (pod_uid, container)]
 
     def in_use(self, resource: str) -> set[str]:
@@ -43,7 +43,7 @@ class Ledger:
         self._save()
 
     def drop(self, pod_uid: str) -> bool:
-        """Forget what the pod held; whether it held anything."""
+        """Forget what the pod held; returns whether it held anything."""
         keys = [key for key in self._held if key[0] == pod_uid]
         for key in keys:
             del self._held[key]
@@ -52,7 +52,7 @@ class Ledger:
         return bool(keys)
 
     def know(self, resources: Iterable[str]) -> None:
-        """Note which resources plugins offer now."""
+        """Record which resources plugins offer now."""
         if set(resources) != self.resources:
             self.resources = set(resources)
             self._save()

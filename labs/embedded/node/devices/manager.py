@@ -23,7 +23,7 @@ class Resource:
 
     def __init__(self) -> None:
         self.devices: dict[str, str] = {}
-        """Device id to health as the plugin said it; stays as it was while the plugin is away."""
+        """Device id to health as the plugin reported it; kept while the plugin is away."""
         self.plugins: list[Plugin] = []
 
     @property
@@ -31,12 +31,12 @@ class Resource:
         return self.plugins[-1] if self.plugins else None
 
     def take(self, plugin: Plugin) -> None:
-        """A new one is connected: of one that has stopped before, the grace no longer counts."""
+        """Add a newly connected plugin: the grace of one that stopped before no longer counts."""
         self.plugins = [*(known for known in self.plugins if not known.stopped), plugin]
 
     @property
     def offered(self) -> set[str]:
-        """Devices that may be allocated: healthy, and their plugin is connected."""
+        """Devices that may be allocated: healthy ones whose plugin is connected."""
         if self.plugin is None or self.plugin.stopped:
             return set()
         return {device for device, health in self.devices.items() if health == HEALTHY}
@@ -54,7 +54,7 @@ class Devices:
         # One admission at a time, as in the kubelet: two pods must not be promised the same device while a plugin is asked.
         self._admission = asyncio.Lock()
 
-    # What the pods' side asks.
+    # For pods.
 
     def manages(self, resource: str) -> bool:
         return resource in self._resources
@@ -70,7 +70,7 @@ class Devices:
                 raise DeviceError(str(error)) from error
 
     async def pre_start(self, pod: PodRecord, container: str) -> None:
-        """To be called before each start of a container: plugins may want to reset its devices.
+        """Call before each start of a container: plugins may want to reset its devices.
 
         Raises:
             DeviceError: a plugin refused or is gone; the container waits with CreateContainerConfigError and this message.
@@ -92,7 +92,7 @@ class Devices:
         known = self._resources[resource].devices if resource in self._resources else {}
         return {device: HEALTHY if known.get(device, HEALTHY) == HEALTHY else UNHEALTHY for device in device_ids}
 
-    # What the node's status asks.
+    # For the node's status.
 
     def capacity(self) -> dict[str, int]:
         """Devices by resource: all that plugins listed, none once a plugin has been away for five minutes."""
@@ -108,7 +108,7 @@ class Devices:
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
 
-    # What plugins cause.
+    # For plugins.
 
     async def connect(self, resource: str, socket: Path) -> None:
         """A plugin registered: dial it, then follow its devices in the background.
@@ -132,7 +132,7 @@ class Devices:
         watch.add_done_callback(self._watches.discard)
 
     async def close(self) -> None:
-        """Let go of all plugins; they notice by the end of their streams."""
+        """Disconnect all plugins; they notice when their streams end."""
         for watch in list(self._watches):
             watch.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
@@ -147,7 +147,7 @@ class Devices:
             log.warning("%s: ListAndWatch ended: %s", plugin.resource, error)
         finally:
             await plugin.stop()
-            # The last one stays, stopped, so that its five minutes of grace can be told.
+            # The last one stays, stopped, to measure its five minutes of grace.
             if len(resource.plugins) > 1:
                 resource.plugins.remove(plugin)
             self._changed()

@@ -21,7 +21,7 @@ STOP_GRACE = 300
 
 
 class PluginError(Exception):
-    """The plugin is gone, or answered a call with an error; the text is what a kubelet says."""
+    """The plugin is gone, or answered a call with an error; the text is the kubelet's."""
 
 
 class Plugin:
@@ -48,7 +48,7 @@ class Plugin:
         """Dial the plugin and ask for its options.
 
         Raises:
-            PluginError: nobody answers the socket within ``DIAL_TIMEOUT``, or it is not a device plugin.
+            PluginError: nothing answers on the socket within ``DIAL_TIMEOUT``, or it is not a device plugin.
         """
         try:
             self.options = await self._stub.GetDevicePluginOptions(pb.Empty(), timeout=DIAL_TIMEOUT, wait_for_ready=True)
@@ -76,7 +76,7 @@ class Plugin:
         return list(answer.container_responses[0].deviceIDs) if answer.container_responses else []
 
     async def allocate(self, device_ids: Iterable[str]) -> Allocation:
-        """Tell the plugin that a container gets these devices; what it answers is to be set up in the container.
+        """Tell the plugin that a container gets these devices; its answer says what to set up in the container.
 
         Raises:
             PluginError: the plugin is gone or refused.

@@ -53,5 +53,5 @@ class PodResources(rpc.PodResourcesListerServicer):
 
 
 def _rows(allocation: Allocation) -> list[pb.ContainerDevices]:
-    # One row a device, as the kubelet answers for plugins that say nothing of NUMA nodes.
+    # One row per device, as the kubelet answers for plugins that do not report NUMA nodes.
     return [pb.ContainerDevices(resource_name=allocation.resource, device_ids=[device]) for device in allocation.device_ids]

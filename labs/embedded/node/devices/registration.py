@@ -14,7 +14,7 @@ from labs.wire.deviceplugin import deviceplugin_pb2 as pb
 from labs.wire.deviceplugin import deviceplugin_pb2_grpc as rpc
 
 EXTENDED_RESOURCE = re.compile(r"(?=.{1,253}/)[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-"""DOMAIN/NAME, as label keys are; names under kubernetes.io are the kubelet's own."""
+"""DOMAIN/NAME, like label keys; names under kubernetes.io are the kubelet's own."""
 
 
 def is_extended_resource(name: str) -> bool:
@@ -27,7 +27,7 @@ def is_extended_resource(name: str) -> bool:
 
 
 class Registration(rpc.RegistrationServicer):
-    """Answers a plugin only after having dialled it: a plugin that serves and registers in one thread would wait for itself."""
+    """Answers a plugin only after dialling it: a plugin that serves and registers in one thread would wait for itself."""
 
     def __init__(self, devices: Devices, directory: Path) -> None:
         self._devices = devices

@@ -49,7 +49,7 @@ class DeviceService:
 
 
 def remove_sockets(folder: Path) -> None:
-    """Remove the sockets of an earlier agent and its plugins. A new ``kubelet.sock`` is to plugins the sign to register again."""
+    """Remove the sockets of an earlier agent and its plugins. A new ``kubelet.sock`` tells plugins to register again."""
     for path in folder.iterdir():
         if path.is_socket():
             path.unlink()

@@ -1,4 +1,4 @@
-"""The HTTPS server: who may ask, and where each path leads."""
+"""The HTTPS server: who may call it, and which handler serves each path."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def application(node: Node, manager: PodManager, devices: DeviceManager) -> web.
 
 @web.middleware
 async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Pass on what the API server asks, and nothing else: any other client of the cluster's CA is refused."""
+    """Let the API server's requests through, and nothing else: any other client of the cluster's CA is refused."""
     name = common_name(request)
     if name != API_SERVER:
         words = f"Forbidden (user={name}, verb={request.method.lower()}, resource=nodes, subresource=proxy)"
@@ -76,7 +76,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def common_name(request: web.Request) -> str:
-    """Of the client's certificate, which the TLS handshake has checked."""
+    """The common name in the client's certificate, which the TLS handshake has checked."""
     certificate = request.get_extra_info("peercert") or {}
     return next((value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"), "")
 

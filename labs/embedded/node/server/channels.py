@@ -54,7 +54,7 @@ class Channels:
         await self._socket.send_bytes(bytes([channel]) + data)
 
     async def finish(self, status: dict[str, Any]) -> None:
-        """Say how it ended, after all output, and close."""
+        """Send how the program ended, after all output, and close."""
         if self._socket.ws_protocol not in (None, FIRST_PROTOCOL):
             await self.send(STATUS, json.dumps(status).encode())
         elif status["status"] != "Success":

@@ -1,4 +1,4 @@
-"""``/containerLogs``: which log a request means, and what to say when there is none yet (the words are the kubelet's)."""
+"""``/containerLogs``: which log a request means, and the error when there is none yet (in the kubelet's words)."""
 
 from __future__ import annotations
 

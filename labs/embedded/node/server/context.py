@@ -1,4 +1,4 @@
-"""What the handlers of the kubelet API find in ``request.app``, and how they find the pod that was asked for."""
+"""What the handlers of the kubelet API find in ``request.app``, and how they find the requested pod."""
 
 from __future__ import annotations
 

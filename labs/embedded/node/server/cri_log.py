@@ -1,4 +1,4 @@
-"""Reading container logs in the CRI's format: ``TIME STREAM F|P TEXT`` a line, P when the container's own line goes on."""
+"""Reading container logs in the CRI's format: lines ``TIME STREAM F|P TEXT``, P when the container's own line continues."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Entry:
     """RFC 3339 with nanoseconds, as written."""
     stream: str
     text: bytes
-    """What the container wrote, with its line's end if this entry has it."""
+    """What the container wrote, including the newline if this entry ends the line."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Which part of a log is wanted; the fields are those of v1 PodLogOptions."""
+    """Which part of a log to read; the fields are those of v1 PodLogOptions."""
 
     follow: bool = False
     tail: int | None = None
@@ -47,7 +47,7 @@ def parse(line: bytes) -> Entry | None:
     tags, separator, text = rest.partition(b" ")
     if stream not in (b"stdout", b"stderr") or not separator:
         return None
-    # Tags may be several, with colons between; the first says whether the line is full.
+    # There may be several tags, separated by colons; the first says whether the line is complete.
     return Entry(time, stream.decode(), text if tags.split(b":")[0] == b"P" else text + b"\n")
 
 
@@ -90,7 +90,7 @@ async def read(path: Path, options: Options, ended: Callable[[], bool]) -> Async
 
 
 async def _entries(file: BinaryIO, options: Options, ended: Callable[[], bool]) -> AsyncIterator[Entry]:
-    """The entries from the file's position on that pass the filters of ``options``."""
+    """The entries from the file's position onwards that pass the filters of ``options``."""
     async for line in _lines(file, options.follow, ended):
         entry = parse(line)
         if entry is None or options.stream.lower() not in ("all", entry.stream):
@@ -104,7 +104,7 @@ async def _lines(file: BinaryIO, follow: bool, ended: Callable[[], bool]) -> Asy
     rest = b""
     over = not follow
     async for _ in async_attempts(math.inf):
-        # One more look after the end: the last output may reach the file a moment later than the exit code reaches us.
+        # Check once more after the end: the last output may reach the file a moment later than the exit code reaches us.
         last, over = over, over or ended()
         while line := file.readline():
             rest += line
@@ -122,7 +122,7 @@ def tail_offset(file: BinaryIO, lines: int | None) -> int:
     end = file.seek(0, os.SEEK_END)
     if lines == 0:
         return end
-    # The newline that ends the file ends its last line; it begins no further one.
+    # The newline that ends the file ends its last line; it does not start another.
     for start, block in _blocks_from_end(file, end - 1):
         position = len(block)
         while (position := block.rfind(b"\n", 0, position)) >= 0:

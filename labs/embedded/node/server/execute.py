@@ -36,7 +36,7 @@ async def handle(request: web.Request) -> web.StreamResponse:
 
 
 async def run(request: web.Request, pod: PodRecord, container: ContainerRecord, client: Channels) -> None:
-    """Start the program, carry its streams until it ends, and say how it ended."""
+    """Start the program, carry its streams until it ends, and send its exit status."""
     manager = request.app[PODS]
     streams = await _open(request)
     try:
@@ -44,7 +44,7 @@ async def run(request: web.Request, pod: PodRecord, container: ContainerRecord, 
     except StartError as error:
         # The exec's id, which a container runtime would have made up, is part of the recorded message.
         cause = f'failed to exec in container: failed to start exec "{secrets.token_hex(32)}": {RUNTIME}: {error}'
-        # Said twice, as recorded: once by the runtime's streaming server and once by the kubelet's.
+        # The message comes twice, as recorded: once from the runtime's streaming server and once from the kubelet's.
         await client.finish(channels.internal_error(f"Internal error occurred: error executing command in container: {cause}"))
         return
     finally:
@@ -78,7 +78,7 @@ async def _carry(client: Channels, streams: terminal.Streams, process: Process) 
     inputs = asyncio.create_task(_feed(client, streams))
     ended = asyncio.create_task(process.wait())
     try:
-        # The input task ends only when the client goes away: then nobody is left to run the program for.
+        # The input task ends only when the client goes away: then there is no reason to keep the program running.
         await asyncio.wait([inputs, ended], return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             process.signal(signal.SIGKILL)

@@ -50,7 +50,7 @@ def _sessions() -> dict[int, list[int]]:
         try:
             found.setdefault(os.getsid(pid), []).append(pid)
         except OSError:
-            continue  # It ended meanwhile.
+            continue  # It has ended.
     return found
 
 
@@ -60,7 +60,7 @@ def _usage(pids: list[int]) -> Usage:
         try:
             process = psutil.Process(pid)
             memory = process.memory_info()
-            # With the times of children that have ended and were waited for.
+            # Including children that have ended and were waited for.
             total += Usage(sum(process.cpu_times()[:4]), memory.rss - memory.shared)
         except psutil.NoSuchProcess:
             continue

@@ -22,7 +22,7 @@ class Streams:
     """File descriptors for the program, and asyncio's ends of them for us."""
 
     program: dict[str, int] = field(default_factory=dict)
-    """``stdin``, ``stdout``, ``stderr`` as far as asked for; to be closed once the program runs."""
+    """those requested of ``stdin``, ``stdout`` and ``stderr``; close them once the program runs."""
     stdin: asyncio.WriteTransport | None = None
     outputs: dict[str, asyncio.StreamReader] = field(default_factory=dict)
     master: int | None = None
@@ -76,12 +76,12 @@ async def open_terminal() -> Streams:
 
 
 async def chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """What the program writes, until nobody holds the other end open."""
+    """What the program writes, until the other end is closed everywhere."""
     try:
         while data := await reader.read(CHUNK):
             yield data
     except OSError:
-        # So a terminal says that its last user is gone.
+        # This is how a terminal reports that its last user is gone.
         return
 
 

@@ -1,4 +1,4 @@
-"""What kubectl can ask of a kubelet and this one cannot do: each answer says what to use instead."""
+"""Requests of kubectl's that this node does not support: each answer says what to use instead."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ SOCKET = "shim.sock"
 TMPFS = "roots"
 """Folder below STATE where containers' own files are: in memory, gone with the shim, limited in size."""
 LARGEST_SHARE = 4
-"""Containers may write this part of the machine's memory at most: 1/4."""
+"""Containers may write at most this part of the machine's memory: 1/4."""
 
 
 def prepare_mounts(state: Path) -> None:
@@ -26,10 +26,10 @@ def prepare_mounts(state: Path) -> None:
         (state / name).mkdir(exist_ok=True)
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // LARGEST_SHARE
     syscalls.mount("tmpfs", str(state / TMPFS), "tmpfs", syscalls.MS_NODEV, f"mode=755,size={size}")
-    # Opened first: the state may itself be below what is covered next.
+    # Opened first: the next mounts may cover the state.
     whole = os.open(state, os.O_PATH | os.O_DIRECTORY)
     for target, name in (("/var/lib/kubelet", "kubelet"), ("/var/log/pods", "logs")):
-        # Nothing is made on the machine: the folder above is an empty one of ours.
+        # Nothing is created on the machine: the folder above is our own, and empty.
         above = Path(target).parent
         syscalls.mount("tmpfs", str(above), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=755,size=1m")
         Path(target).mkdir()

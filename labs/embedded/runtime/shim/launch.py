@@ -26,7 +26,7 @@ SHELL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass
 class Launch:
-    """A process on its way: ``report`` ends without a word when its program runs, or says what went wrong."""
+    """A process being started: ``report`` ends empty when its program runs, else says what went wrong."""
 
     pid: int
     report: int
@@ -56,7 +56,7 @@ def _write_setting(name: str, value: str) -> None:
 
 
 def _pause() -> None:
-    """Wait for ever; when told to end, end."""
+    """Wait for ever; end on a signal to do so."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -84,7 +84,7 @@ def container(
 
 
 def program(spec: Container, first: int, argv: Sequence[str], streams: Sequence[int], console: socket.socket | None) -> Launch:
-    """A program beside those of a running container, whose first process is ``first``."""
+    """An extra program in a running container, whose first process is ``first``."""
     root = os.open(f"/proc/{first}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def become() -> None:
@@ -110,7 +110,7 @@ def _enter_folder(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError:
-        pass  # a read-only root: changing into it says better what is wrong
+        pass  # a read-only root: chdir gives the better error
     os.chdir(path)
 
 
@@ -120,7 +120,7 @@ def _use(streams: Sequence[int]) -> None:
 
 
 def attach_terminal(console: socket.socket) -> None:
-    """Open a terminal of the container's own, take it over, and send its other end through ``console``."""
+    """Open a terminal for the container, take it over, and send its other end through ``console``."""
     main = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(main, TIOCSPTLCK, struct.pack("i", 0))
     number = struct.unpack("i", fcntl.ioctl(main, TIOCGPTN, struct.pack("i", 0)))[0]
@@ -131,10 +131,10 @@ def attach_terminal(console: socket.socket) -> None:
 
 
 def execute(argv: Sequence[str], env: dict[str, str]) -> None:
-    """Become the program; returns never.
+    """Become the program; never returns.
 
     Raises:
-        FileNotFoundError, PermissionError: with the words that runtimes use.
+        FileNotFoundError, PermissionError: worded as in other runtimes.
     """
     for candidate in _candidates(argv[0], env.get("PATH", SHELL_PATH)):
         try:
@@ -196,12 +196,12 @@ def _forget_signals() -> None:
         try:
             signal.signal(number, signal.SIG_DFL)
         except OSError:
-            pass  # one of those that the C library keeps for itself
+            pass  # reserved by the C library
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def _close_inherited() -> None:
-    """What stays a process of the shim's own program holds none of its files."""
+    """Close the shim's files in a child that stays a process of its program."""
     null = os.open(os.devnull, os.O_RDWR)
     _use([null, null, null])
     os.closerange(3, 1 << 16)
@@ -212,5 +212,5 @@ def _reporting(writer: int, call: Callable[[], None]) -> None:
         call()
     except OSError as error:
         os.write(writer, str(error.strerror or error).encode()[:REPORT])
-    except Exception as error:  # there is nobody else who could tell
+    except Exception as error:  # no one else can report it
         os.write(writer, repr(error).encode()[:REPORT])

@@ -1,4 +1,4 @@
-"""A container's output: written in the CRI's log format and shown to whoever is attached."""
+"""A container's output: written in the CRI's log format and shown to all attached clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LogFile:
         return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
     def reopen(self) -> None:
-        """After the kubelet has moved the file away: go on in a new one."""
+        """Continue in a new file after the kubelet has moved the old one away."""
         old, self._fd = self._fd, self._open()
         os.close(old)
 
@@ -36,7 +36,7 @@ class LogFile:
 
 
 class Stream:
-    """Cuts what one of a container's pipes brings into log lines."""
+    """Splits the output of one of a container's pipes into log lines."""
 
     def __init__(self, log: LogFile, name: str) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""What a container's program may do: its user, its capabilities, system calls that only pretend."""
+"""What a container's program may do: its user, its capabilities, and system calls that only pretend to work."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ ALLOW, PRETEND = 0x7FFF0000, 0x00050000
 
 
 def number(capability: str) -> int | None:
-    """Of ``CAP_CHOWN`` or ``chown``; None for one that is unknown."""
+    """The number of ``CAP_CHOWN`` or ``chown``; None for an unknown name."""
     name = capability.upper().removeprefix("CAP_")
     return CAPABILITIES.index(name) if name in CAPABILITIES else None
 
 
 def become(container: Container) -> None:
-    """The last step before the program: its user and no more rights than it should have."""
+    """The last step before the program: switch to its user and drop all rights it should not have."""
     if container.processes:
         _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
         limit = container.processes if hard == resource.RLIM_INFINITY else min(container.processes, hard)
@@ -89,7 +89,7 @@ def become(container: Container) -> None:
 
 
 def take_user(user: User) -> None:
-    """Look like ``user`` where there is only one: a user namespace of the container's own calls the one by another number."""
+    """Look like ``user`` if there is only one: the container's own user namespace gives that one another number."""
     if not user.uid and not user.gid:
         return
     syscalls.unshare(syscalls.CLONE_NEWUSER)
@@ -97,14 +97,14 @@ def take_user(user: User) -> None:
 
 
 def switch_user(user: User) -> None:
-    """Be ``user`` where the namespace has many."""
+    """Become ``user`` if the namespace has many."""
     os.setgroups(sorted({user.gid, *user.groups}))
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
 
 
 def limit_capabilities(allowed: tuple[str, ...]) -> None:
-    """Nothing that this process becomes will have other capabilities than ``allowed``."""
+    """Limit this process, and anything it becomes, to the capabilities in ``allowed``."""
     keep = {number(name) for name in allowed}
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
     for capability in range(_last_capability() + 1):
@@ -130,7 +130,7 @@ def _clear_inheritable() -> None:
 
 
 def pretend_chown() -> None:
-    """Let every change of a file's owner succeed without doing anything: there is nobody else to give it to."""
+    """Let every change of a file's owner succeed without doing anything: there is no other user to give it to."""
     program = _filter(os.uname().machine)
     code = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(code))

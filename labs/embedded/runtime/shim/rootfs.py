@@ -12,11 +12,11 @@ from labs.embedded.namespaces.syscalls import MS_BIND, MS_NODEV, MS_NOEXEC, MS_N
 from labs.embedded.runtime.spec import Container, Mount
 
 LAYERED = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "srv", "usr", "var")
-"""Folders of the machine under which a container writes into a layer of its own; those that are links stay links."""
+"""Folders of the machine for which a container has its own writable layer; those that are links stay links."""
 BOUND = ("nix", "gnu")
-"""Where distributions that have no ``/usr`` to speak of keep everything."""
+"""Where distributions with a nearly empty ``/usr`` keep everything."""
 OWN = ("dev", "home", "mnt", "proc", "root", "run", "sys", "tmp")
-"""Folders that begin empty."""
+"""Folders that start empty."""
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 DEVICE_LINKS = {"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"}
 KEPT_FLAGS = {os.ST_NOSUID: MS_NOSUID, os.ST_NODEV: MS_NODEV, os.ST_NOEXEC: MS_NOEXEC}
@@ -27,7 +27,7 @@ OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 
 
 class RootBuilder:
-    """Builds one container's root in ``base``, a folder on the node's tmpfs, and makes it this process' root."""
+    """Builds one container's root in ``base``, a folder on the node's tmpfs, and makes it this process's root."""
 
     def __init__(self, container: Container, base: Path, shared_memory: Path) -> None:
         self._container = container
@@ -37,7 +37,7 @@ class RootBuilder:
         self._layers = [name for name in LAYERED if Path("/", name).is_dir() and not Path("/", name).is_symlink()]
 
     def enter(self) -> None:
-        """Everything, up to the directory ``/`` of the new root.
+        """Do everything, up to changing into ``/`` of the new root.
 
         Raises:
             OSError: the kernel refuses a step; the message names it.
@@ -59,7 +59,7 @@ class RootBuilder:
         _pivot()
 
     def _take_shared(self) -> dict[str, int]:
-        """Bidirectional mounts, held by a descriptor while everything else stops being shared."""
+        """Hold bidirectional mounts by descriptor while everything else stops being shared."""
         found = {}
         for mount in self._container.mounts:
             if mount.propagation == "shared":
@@ -100,7 +100,7 @@ class RootBuilder:
             syscalls.mount("overlay", f"root/{name}", "overlay", data=options)
 
     def _prepare(self, path: str, *, is_folder: bool) -> Path:
-        """Make ``path`` a mount point, with folders of the container's own above it; before or after the layers are there."""
+        """Make ``path`` a mount point, with the container's own folders above it, before or after the layers are there."""
         parts = self._resolve(path)
         place = self._root.joinpath(*parts)
         if parts[0] in self._layers and not os.path.ismount(self._root / parts[0]):
@@ -205,21 +205,21 @@ class RootBuilder:
 
 
 def _make_readonly(place: str) -> None:
-    """Refuse writing at the mount ``place``; those below it are not touched."""
+    """Make the mount ``place`` read-only, but not those below it."""
     found = os.statvfs(place).f_flag
     kept = sum(flag for bit, flag in KEPT_FLAGS.items() if found & bit)
     syscalls.mount("none", place, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | kept)
 
 
 def _pivot() -> None:
-    """Make the current directory the root, and let go of the old one."""
+    """Make the current directory the root, and detach the old one."""
     syscalls.pivot_root(".", ".")
     syscalls.umount(".")
     os.chdir("/")
 
 
 def remove_trees(folders: Iterable[Path]) -> None:
-    """Remove what containers left, whatever modes they gave it."""
+    """Remove containers' leftover files, whatever their modes."""
     for folder in folders:
         for path, _, _ in os.walk(folder):
             os.chmod(path, 0o700)

@@ -1,4 +1,4 @@
-"""One container while it runs: its process, its log, its input, and who is attached to it."""
+"""One container while it runs: its process, its log, its input, and the clients attached to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labs.embedded.runtime.shim.logs import LogFile, Stream
 from labs.embedded.runtime.spec import Container
 
 VIEWER_TIMEOUT = 1000
-"""Milliseconds that a viewer may block; one that takes longer is dropped, since the container must not wait for it."""
+"""Milliseconds a viewer may block; a slower one is dropped, since the container must not wait for it."""
 
 
 @dataclass
@@ -25,15 +25,15 @@ class Running:
     pid: int
     log: LogFile
     input: int | None = None
-    """Where its stdin is written to: a pipe, or its terminal's other end."""
+    """The write end of its stdin: a pipe, or its terminal's other end."""
     outputs: dict[int, Stream] = field(default_factory=dict)
-    """Open pipes (or the terminal) → the stream that they are."""
+    """Open pipes (or the terminal) → the stream."""
     viewers: dict[str, list[int]] = field(default_factory=lambda: {"stdout": [], "stderr": []})
     code: int | None = None
     finished: int = 0
     """Nanoseconds since 1970."""
     mounts: str = ""
-    """The mount namespace: what is in it belongs to this container."""
+    """The mount namespace: every process in it belongs to this container."""
 
     def note_mounts(self) -> None:
         try:
@@ -50,14 +50,14 @@ class Running:
                 pass  # it ended meanwhile
 
     def show(self, stream: str, data: bytes) -> None:
-        """Give output to those attached."""
+        """Send output to attached clients."""
         for fd in list(self.viewers[stream]):
             if not _write_all(fd, data):
                 self.viewers[stream].remove(fd)
                 os.close(fd)
 
     def feed(self, data: bytes) -> bool:
-        """Give the program input; False when it takes none."""
+        """Give the program input; False if it takes none."""
         return self.input is not None and _write_all(self.input, data)
 
     def close_input(self) -> None:

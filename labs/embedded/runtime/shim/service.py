@@ -41,7 +41,7 @@ class Service:
         self._sandboxes: dict[str, int] = {}
         self._containers: dict[str, Running] = {}
         self._programs: dict[int, socket.socket] = {}
-        """Exec'd process → the connection that asked for it."""
+        """Exec'd process → the connection that requested it."""
         self._watchers: list[socket.socket] = []
         self._waiting: dict[int, list[socket.socket]] = {}
         """Process → connections to answer with its exit code."""
@@ -55,7 +55,7 @@ class Service:
         self._on(wakeup, lambda: self._reap(wakeup))
         while True:
             for key, _ in self._selector.select():
-                # An earlier one of this round may have closed it.
+                # An earlier handler in this round may have closed it.
                 if self._selector.get_map().get(key.fd) is key:
                     key.data()
 
@@ -83,7 +83,7 @@ class Service:
                 os.close(fd)
 
     def _forget(self, connection: socket.socket) -> None:
-        """Nobody waits for the answer any more: an exec'd program ends with who asked for it."""
+        """No client waits for the answer any more: an exec'd program ends with its client."""
         for pid, owner in list(self._programs.items()):
             if owner is connection:
                 os.killpg(pid, signal.SIGKILL)
@@ -135,7 +135,7 @@ class Service:
 
     def _start_on_terminal(self, running: Running, base: Path, memory: Path) -> launch.Launch:
         ours, theirs = socket.socketpair()
-        # Stands for the terminal until that arrives: there is output to wait for.
+        # A placeholder until the terminal arrives: there is output to wait for.
         running.outputs[ours.fileno()] = Stream(running.log, "stdout")
         started = launch.container(running.spec, self._sandboxes[running.spec.sandbox.id], base, memory, [], theirs)
         theirs.close()
@@ -230,7 +230,7 @@ class Service:
         remove_trees([self._roots / request["sandbox"]])
         self._answer(connection, {})
 
-    # --- what becomes of them
+    # --- outcomes
 
     def _when_launched(self, started: launch.Launch, call: Whole) -> None:
         """Call with what the launch reports: nothing when the program runs."""
@@ -314,12 +314,12 @@ class Service:
         running.code = code
         running.finished = time.time_ns()
         if running.spec.sandbox.shared_pid or running.spec.sandbox.host_pid:
-            # No PID namespace of its own ends its other processes with the first one.
+            # It has no PID namespace of its own, which would end its other processes with the first one.
             running.kill_rest()
         self._finish(running)
 
     def _finish(self, running: Running) -> None:
-        """Once the process has ended *and* its output is read: tell everybody."""
+        """Tell all waiting clients, once the process has ended *and* its output is read."""
         if running.code is None or running.outputs:
             return
         row = {"container": running.spec.id, "exit": running.code, "finished": running.finished}
