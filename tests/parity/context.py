@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from labs import kube, shell
+from labs import kube, shell, waiting
 from labs.clusters.base import Backend, Cluster
 from labs.errors import CommandFailed, NotFound
 from labs.paths import Paths
@@ -128,12 +127,11 @@ class ParityContext:
 
 def until(look: Callable[[], T], good: Callable[[T], bool], seconds: float, every: float = 0.3) -> T:
     """``look()`` again and again until it is good or the seconds are over; the last look either way."""
-    deadline = time.monotonic() + seconds
-    while True:
+    for _ in waiting.attempts(seconds, every):
         found = look()
-        if good(found) or time.monotonic() > deadline:
-            return found
-        time.sleep(every)
+        if good(found):
+            break
+    return found
 
 
 def events(context: ParityContext, namespace: str, name: str, cluster: str = "app") -> list[Object]:

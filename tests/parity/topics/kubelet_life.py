@@ -158,7 +158,6 @@ def missing_working_directory(context: ParityContext) -> Any:
     real="CreateContainerConfigError",
     source=COMMANDS,
     within=6,
-    differs="images have no user here: a container runs as the lab's own user, and only runAsUser 0 is refused",
 )
 def root_is_refused(context: ParityContext) -> Any:
     return waiting(pod(context, "root", LOOP, securityContext={"runAsNonRoot": True})).get("reason")

@@ -42,6 +42,12 @@ def new_pod(context: ParityContext, name: str) -> list[str]:
     return [row["name"] for row in spec.get("initContainers", []) + spec["containers"]]
 
 
+def injects(context: ParityContext, namespace: str) -> bool:
+    """Whether the API server reaches the injector again: it lags behind the Deployment, and without an answer pods pass."""
+    words = ("run", "probe", "--image=busybox", "--dry-run=server", "--output=json", "--namespace", namespace)
+    return "linkerd-proxy" in context.clusters["app"].kubectl(*words)
+
+
 @topic.row("no part runs: 20 calls between existing pods", real=[200] * 20, source=SOURCE)
 def traffic_goes_on(context: ParityContext) -> Any:
     namespace = without(context)
@@ -64,6 +70,7 @@ def check_fails(context: ParityContext) -> Any:
 def without_identity(context: ParityContext) -> Any:
     namespace = without(context)
     scale(context, 1, "proxy-injector", "destination")
+    until(lambda: injects(context, namespace), bool, 15)
     new_pod(context, "nameless")
     running = lambda: demo.pods(context, namespace, "nameless")[0]["status"].get("phase")  # noqa: E731
     return until(running, lambda phase: phase == "Running", 8)
