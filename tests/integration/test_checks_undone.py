@@ -215,7 +215,7 @@ WITH_A_GAME = [
     Row(
         "lab fault inject link-latency latency=700",
         "lab fault heal --all",
-        {"11.1": "still active: link-latency", "12.2": "in force: link-latency"},
+        {"11.1": "still active: link-latency", "12.2": "still active: link-latency"},
     ),
     Row(
         "lab fault inject bad-rollout",
