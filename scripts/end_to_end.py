@@ -29,11 +29,12 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Job:
-    """A command with what it needs in its environment besides ours."""
+    """A command with what it needs in its environment besides ours, and what removes its lab if it fails half-way."""
 
     name: str
     command: list[str]
     env: dict[str, str] = field(default_factory=dict)
+    clean_up: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,16 @@ def run(jobs: Sequence[Job], say: Callable[[str], None], *, together: bool, beat
                 results += wait(running, say, beat)
             finally:
                 stop(running)
+                clean_up(running, say)
     return results
+
+
+def clean_up(running: Sequence[Running], say: Callable[[str], None]) -> None:
+    """Remove the labs of the jobs that failed: one that passed has removed its own."""
+    for one in running:
+        if one.process.returncode != 0 and one.job.clean_up:
+            say(f"{one.job.name}: removing its lab")
+            subprocess.run(one.job.clean_up, cwd=ROOT, env=os.environ | one.job.env, check=False)
 
 
 def exit_code(results: Sequence[Result]) -> int:
@@ -131,7 +141,11 @@ def jobs(markers: str, *, together: bool) -> list[Job]:
     # Two runs of pytest must not write one cache of failed tests.
     caches = ["-o", "cache_dir=.pytest_cache/notebooks"] if together else []
     state = {"LAB_STATE": str(ROOT / ".lab-of-tests")} if together else {}
-    return [Job("integration tests", integration, state), Job("notebooks", notebooks + caches)]
+    lab_down = [str(ROOT / "scripts" / "lab"), "down"]
+    return [
+        Job("integration tests", integration, state, lab_down),
+        Job("notebooks", notebooks + caches, clean_up=lab_down),
+    ]
 
 
 def main(markers: str) -> int:

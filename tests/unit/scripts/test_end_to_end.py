@@ -98,6 +98,20 @@ def test_an_interrupted_run_leaves_no_job_behind(together: bool, tmp_path: Path)
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("together", TOGETHER)
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_lab_of_a_job_that_failed_is_removed(together: bool, code: int, tmp_path: Path) -> None:
+    remove = [sys.executable, "-c", "import os, pathlib; pathlib.Path(os.environ['HERE'], 'removed').touch()"]
+    results, _ = run(Job("a", [sys.executable, "-c", f"exit({code})"], {"HERE": str(tmp_path)}, remove), together=together)
+    assert results[0].code == code
+    assert (tmp_path / "removed").exists() == (code != 0)
+
+
+def test_each_half_names_what_removes_its_lab() -> None:
+    for half in end_to_end.jobs("not docker", together=True):
+        assert half.clean_up[1:] == ["down"] and Path(half.clean_up[0]).is_file()
+
+
 def test_side_by_side_the_halves_share_no_state_folder() -> None:
     tests, notebooks = end_to_end.jobs("not docker", together=True)
     assert tests.env["LAB_STATE"] != str(end_to_end.ROOT / ".lab") and "LAB_STATE" not in notebooks.env
