@@ -1,19 +1,15 @@
-"""The verbs of the course: ``lab start``, ``stop``, ``run``, ``goto``, ``check``."""
+"""The verbs of the course: ``lab start``, ``stop``, ``update``, ``run``, ``goto``, ``check``."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from pathlib import Path
 
 import click
 from rich.console import Console
 
-from labs import config, errors
+from labs import errors
 from labs.paths import Paths
-
-JUPYTER_SETTINGS = Path(__file__).parent / "jupyter"
 
 
 @click.command()
@@ -24,17 +20,26 @@ def start(port: int, no_browser: bool) -> None:
 
     JupyterLab listens on 127.0.0.1 only and asks for its token.
     """
-    from labs.course.execute import kernel_environment
+    from labs.course import jupyterlab, servers, start_page
+    from labs.course.workspace import Workspace
 
     _prepare()
+    workspace = Workspace()
+    lines = workspace.refresh()
+    page = start_page.write(workspace)
     _resume()
-    options = ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={config.NOTEBOOKS}"]
-    if no_browser:
-        options.append("--no-browser")
-    if os.geteuid() == 0:
-        # Jupyter refuses root by default; in a container or a sandbox root may be the only user.
-        options.append("--allow-root")
-    os.execvpe(sys.executable, [sys.executable, "-I", "-m", "jupyter", "lab", *options], kernel_environment() | _settings())
+    open_servers = servers.running()
+    if open_servers:
+        lines.append("JupyterLab runs already:")
+        jupyterlab.announce(open_servers[0], lines, open_browser=not no_browser)
+        return
+    process = jupyterlab.start(port, page)
+    server = jupyterlab.wait_until_ready(process)
+    lines.append(
+        f"Your notebooks are in {workspace.folder.name}/. Ctrl-C ends JupyterLab; lab stop stops the clusters too. Open:"
+    )
+    jupyterlab.announce(server, lines, open_browser=not no_browser)
+    sys.exit(jupyterlab.stay(process))
 
 
 def _resume() -> None:
@@ -69,10 +74,21 @@ def stop() -> None:
         click.echo(line, err=True)
 
 
-def _settings() -> dict[str, str]:
-    """JupyterLab's settings for the course: it does not ask about news (not on stage), and it wraps long command lines."""
-    paths = [str(JUPYTER_SETTINGS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-    return {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+@click.command()
+def update() -> None:
+    """Bring the latest notebooks into work/: pull, then refresh your copies.
+
+    A copy that you have not touched is replaced; one that you have changed or run is kept beside the new one.
+    """
+    from labs.course import start_page
+    from labs.course.checkout import pull
+    from labs.course.workspace import Workspace
+
+    click.echo(pull())
+    workspace = Workspace()
+    for line in workspace.refresh() or ["your copies are up to date"]:
+        click.echo(line)
+    start_page.write(workspace)
 
 
 @click.command()
@@ -121,11 +137,10 @@ def check(id: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     import labs
-    from labs.course.checks import Report, run_one, select
+    from labs.course.checks import select
 
-    chosen = select(id)
-    lab = labs.open()
-    report = Report(run_one(lab, item) for item in chosen)
+    select(id)  # an unknown one is refused before the lab is opened
+    report = labs.open().report(id)
     print(json.dumps([asdict(result) for result in report.results]) if as_json else report)
     sys.exit(0 if report.passed else 1)
 
