@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from labs import errors
 from labs.paths import Paths
+
+if TYPE_CHECKING:
+    from labs.course.execute import Outcome
 
 
 @click.command()
@@ -111,22 +116,62 @@ def run(until: str | None, keep_outputs: bool) -> None:
 
 @click.command()
 @click.argument("number", metavar="NN")
-def goto(number: str) -> None:
-    """Catch up: run the steps of all notebooks before NN."""
-    from labs.course.catchup import notebooks_before, run_steps
-    from labs.course.report import plain
+@click.option("--yes", is_flag=True, help="Go back without asking: the lab is removed and created again.")
+def goto(number: str, yes: bool) -> None:
+    """Bring the clusters to where notebook NN begins.
+
+    Forwards, this runs the steps of the notebooks before NN. Backwards, it first asks, then removes the lab and begins from nothing.
+    Your notebooks stay as they are.
+    """
+    from labs.course import catchup
     from labs.course.run import run_notebooks
 
-    earlier = notebooks_before(number)
+    earlier = catchup.notebooks_before(number)
     _prepare()
+    _resume()  # what a stopped lab has only shows when it runs
+    _go_back(number, yes)
+    for line in catchup.heal():
+        click.echo(line)
     console = Console()
-    outcomes = run_notebooks(earlier, console, keep_outputs=False, runner=run_steps)
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed:
-        console.print(plain(failed[0].error), markup=False, highlight=False)
-        console.print(f"A step of notebook {failed[0].notebook.number} failed; try: lab status, then lab goto {number} again")
-        sys.exit(1)
+    outcomes = run_notebooks(earlier, console, keep_outputs=False, runner=catchup.run_steps)
+    _require_steps(outcomes, number)
+    catchup.verify(number)
     console.print(f"Done: notebook {number.zfill(2)} can begin.", highlight=False)
+
+
+def _go_back(number: str, yes: bool) -> None:
+    """Remove the lab if it is past the beginning of notebook ``number``, after asking."""
+    from labs.course import catchup
+
+    later = catchup.later_work(number)
+    if not later:
+        return
+    click.echo(f"This lab is past the beginning of notebook {number.zfill(2)}. It has:")
+    for line in later:
+        click.echo(f"  {line}")
+    question = "Remove the lab and start again from an empty one? Your notebooks stay as they are."
+    if not yes and not _can_answer():
+        raise errors.UsageError(
+            "expected a yes before removing the lab; nobody is here to give it", fix=f"lab goto {number} --yes"
+        )
+    if not yes and not click.confirm(question):
+        raise errors.UsageError("nothing was changed", fix=f"lab goto {number}, and answer y")
+    catchup.remove_lab()
+
+
+def _can_answer() -> bool:
+    """Whether somebody at a terminal can answer a question."""
+    return sys.stdin.isatty()
+
+
+def _require_steps(outcomes: Sequence[Outcome], number: str) -> None:
+    """Raise an error that has the first failure's text, if there is one."""
+    from labs.course.report import plain
+
+    failed = next((outcome for outcome in outcomes if outcome.error), None)
+    if failed is not None:
+        message = f"a step of notebook {failed.notebook.number} failed:\n{plain(failed.error)}"
+        raise errors.LabError(message, fix=f"lab status, then lab goto {number} again")
 
 
 @click.command()

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from labs import errors
 from labs.clusters import backends
-from labs.course import catchup, commands, notebooks, run
+from labs.course import commands, notebooks, run
 
 
 @pytest.fixture
@@ -24,18 +24,12 @@ def happened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(run, "run_notebooks", run_notebooks)
     monkeypatch.setattr(run, "write_report", lambda *_, backend: happened.append(f"report of {backend}"))
-    monkeypatch.setattr(catchup, "notebooks_before", lambda number: [])
     return happened
 
 
 def test_run_prepares_first(happened: list[str]) -> None:
     assert CliRunner().invoke(commands.run, []).exit_code == 0
     assert happened == ["prepare", "notebooks", "report of embedded"]
-
-
-def test_goto_prepares_first(happened: list[str]) -> None:
-    assert CliRunner().invoke(commands.goto, ["03"]).exit_code == 0
-    assert happened == ["prepare", "notebooks"]
 
 
 def test_a_notebook_that_does_not_exist_is_refused_before_anything_is_compiled(
