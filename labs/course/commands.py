@@ -120,8 +120,8 @@ def run(until: str | None, keep_outputs: bool) -> None:
 def goto(number: str, yes: bool) -> None:
     """Bring the clusters to where notebook NN begins.
 
-    Forwards, this runs the steps of the notebooks before NN. Backwards, it first asks, then removes the lab and begins from nothing.
-    Your notebooks stay as they are.
+    Forwards, this runs the steps of the notebooks before NN. Backwards, it first asks, then removes the lab and begins from
+    nothing. Your notebooks stay as they are.
     """
     from labs.course import catchup
     from labs.course.run import run_notebooks
