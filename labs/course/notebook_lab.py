@@ -8,7 +8,7 @@ import pandas as pd
 
 from labs import topology
 from labs.clusters import backends
-from labs.course import display, gpu_room, start_page
+from labs.course import display, gpu_room, heartbeat, start_page
 from labs.course.begin import begin, require_needs
 from labs.course.checks import Report, run_all, select, waiting_line
 from labs.course.control_room.room import ControlRoom
@@ -116,6 +116,7 @@ def open_lab() -> NotebookLab:
     lab.require_running()
     set_environment(lab)
     display.register(Chart)
+    heartbeat.register()
     for line in lab.recover():
         print(f"Recover: {line}")
     return lab
