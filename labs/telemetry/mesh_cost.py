@@ -57,7 +57,7 @@ class MeshCost:
     proxies: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def table(self) -> pd.DataFrame:
-        """A row per path: percentiles in ms, and by how much they exceed those of the direct path (with a 95 % interval)."""
+        """A row per path: percentiles in ms, and how far they are above those of the direct path (with a 95 % interval)."""
         rows = {}
         for way, rounds in self.rounds.items():
             whole = np.concatenate(rounds)
