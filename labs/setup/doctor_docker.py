@@ -60,7 +60,7 @@ def cgroup(engine: Engine) -> Finding:
 
 
 def disk() -> Finding:
-    """Free space for images: on Linux, where Docker keeps them; elsewhere, on the user's disk, which holds Docker's virtual one."""
+    """Free space for images: on Linux, where Docker keeps them; elsewhere, on the user's disk, which holds the virtual disk."""
     folder = Path.home()
     if sys.platform == "linux":
         try:
