@@ -34,7 +34,7 @@ DISK_NEEDED_TO_BUILD = 8.0
 CORES_NEEDED = 2
 OPEN_FILES_NEEDED = 1024
 INOTIFY_NEEDED = 64
-"""inotify instances for one lab, with spare ones (about 50 counted): each API server, controller manager and Envoy has several."""
+"""inotify instances for one lab, with spares (about 50 counted): each API server, controller manager and Envoy holds several."""
 CGROUP = Path("/sys/fs/cgroup")
 INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 
