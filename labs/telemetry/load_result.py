@@ -36,7 +36,7 @@ class LoadResult:
         return part
 
     def summary(self) -> pd.DataFrame:
-        """One row: rates, errors and latency percentiles in ms. A timeout counts with the value of the timeout."""
+        """One row: rates, errors and latency percentiles in ms. The latency of a request that timed out is the timeout."""
         records = self.records
         row: dict[str, float] = {
             "requests": len(records),
@@ -52,7 +52,7 @@ class LoadResult:
         return pd.DataFrame([row], index=pd.Index([self.plan.target], name="target")).round(1)
 
     def plot(self, *, title: str = "", reading: str = "") -> Chart:
-        """Every request by intended send time and latency, failures apart, with active faults shaded."""
+        """Every request by intended send time and latency, failures in a different colour, with active faults shaded."""
         latency, ok = self.records["latency"], self.records["ok"]
         frame = pd.DataFrame({"answered": latency.where(ok), "failed": latency.where(~ok)})
         panel = Panel(frame, "latency from the intended send time", "s", points=True, empty="no request was sent")

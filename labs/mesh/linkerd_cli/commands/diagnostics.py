@@ -1,4 +1,4 @@
-"""``linkerd diagnostics``: what a proxy itself says."""
+"""``linkerd diagnostics``: what the proxies report, and the endpoints of Services."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def endpoints(target: Target, authorities: tuple[str, ...]) -> None:
 
 
 async def ready_endpoints(api: KubeApi, authority: str) -> list[list[str]]:
-    """Namespace, IP, port, pod and service of each ready endpoint behind ``SERVICE.NS.svc…:PORT``."""
+    """Namespace, IP, port, pod and service of each ready endpoint of ``SERVICE.NS.svc…:PORT``; lists all ports, not just PORT."""
     host, _, _port = authority.partition(":")
     service, namespace, *_rest = [*host.split("."), "", ""]
     if not namespace:
