@@ -34,7 +34,7 @@ async def issuer(api: KubeApi) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(base64.b64decode(data.get("crt.pem") or data["tls.crt"]))
     except (KeyError, ValueError):
-        raise CheckError("linkerd-identity-issuer holds no PEM certificate under crt.pem") from None
+        raise CheckError("linkerd-identity-issuer holds no PEM certificate under crt.pem or tls.crt") from None
 
 
 async def certificate_config_valid(api: KubeApi) -> None:
