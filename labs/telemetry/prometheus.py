@@ -5,6 +5,7 @@ The API: https://prometheus.io/docs/prometheus/latest/querying/api/
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import time
@@ -23,6 +24,10 @@ POINTS = 240
 """Approximate number of points per series when no step is given: a chart at notebook width shows no more."""
 TIMEOUT = 15.0
 """Seconds Prometheus may take to answer."""
+RETRY_FOR = 5.0
+"""Seconds for which a query is repeated if the connection is refused or reset: a Prometheus that is busy for a moment leaves
+its Service's endpoints, and every wait for a symptom asks twice a second."""
+RETRY_EVERY = 0.5
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _POSITION = re.compile(r"\b(\d+):(\d+): ")
@@ -121,17 +126,29 @@ class Prometheus:
 
     def _get(self, call: str, promql: str, parameters: dict[str, str]) -> dict[str, Any]:
         body = urllib.parse.urlencode({"query": promql, **parameters}).encode()
-        try:
-            with self._opener.open(f"{self.url}/api/v1/{call}", data=body, timeout=TIMEOUT) as response:
-                answer: dict[str, dict[str, Any]] = json.load(response)
-                return answer["data"]
-        except urllib.error.HTTPError as error:
-            raise _refused(promql, error.read().decode(errors="replace")) from None
-        except (OSError, ValueError) as error:
-            raise NotRunning(
-                f"the Prometheus of cluster {self.cluster} does not answer at {self.url}: {error}",
-                fix=f"kubectl --context {self.cluster} -n monitoring get pods",
-            ) from error
+        for spent in attempts(RETRY_FOR, RETRY_EVERY):
+            try:
+                return self._ask(call, body)
+            except urllib.error.HTTPError as error:
+                raise _refused(promql, error.read().decode(errors="replace")) from None
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                if spent >= RETRY_FOR or not _is_connection_error(error):
+                    raise NotRunning(
+                        f"the Prometheus of cluster {self.cluster} does not answer at {self.url}: {error}",
+                        fix=f"kubectl --context {self.cluster} -n monitoring get pods",
+                    ) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _ask(self, call: str, body: bytes) -> dict[str, Any]:
+        with self._opener.open(f"{self.url}/api/v1/{call}", data=body, timeout=TIMEOUT) as response:
+            answer: dict[str, dict[str, Any]] = json.load(response)
+            return answer["data"]
+
+
+def _is_connection_error(error: BaseException) -> bool:
+    """Whether nobody took the request, or the connection ended under it; a timeout is none."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    return isinstance(reason, ConnectionError | http.client.HTTPException)
 
 
 def column_names(metrics: Sequence[Labels], promql: str) -> list[str]:
