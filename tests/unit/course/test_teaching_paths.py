@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import nbformat
 import pytest
 from rich.console import Console
 
-from labs import errors
+from labs import config, errors
 from labs.course import catchup, rehearsal
 from labs.course.execute import Outcome
 from labs.course.notebooks import Notebook, all_notebooks, is_step
@@ -38,6 +39,13 @@ def test_the_published_paths() -> None:
         assert found.audience
         for stop in found.stops:
             assert [cell for cell in stop.notebook.steps() if cell not in stop.cells()] == [], "a step is never left out"
+
+
+def test_the_guide_names_every_path_with_its_minutes() -> None:
+    guide = (config.ROOT / "docs" / "instructor-guide.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \| (\d+) \|", guide, re.MULTILINE) == [
+        (name, f"{found.minutes}") for name, found in all_paths().items()
+    ]
 
 
 def test_what_is_skipped_is_not_shown_and_the_rest_is_in_order() -> None:
@@ -68,7 +76,7 @@ def test_a_path_that_is_not_there() -> None:
         ("minutes = 5", 'minutes = 5\nskip = ["Step 47"]', errors.NotFound, "no section of notebook 06 named 'Step 47'"),
         ("minutes = 5", 'minutes = 5\nskip = ["Step 2: deny by default"]', errors.UsageError, "which changes the clusters"),
         ("minutes = 5", "minutes = 15", errors.UsageError, "at most 10 minutes together; found 15"),
-        ("minutes = 5", "minutes = 5\nskipp = []", errors.UsageError, "found skipp"),
+        ("minutes = 5", "minutes = 5\nskips = []", errors.UsageError, "found skips"),
         ("minutes = 5\n", 'minutes = 5\n[[demo.stops]]\nnotebook = "05"\nminutes = 1\n', errors.UsageError, "order"),
     ],
 )
