@@ -53,9 +53,11 @@ def _calls(matchers: str) -> str:
 
 ANSWERED = f'{{{CALLS},status_code="200"}}'
 """Refused calls take no time: counted with the answers, they would make a failing service look fast."""
-ROUND_TRIP = "max(quantile_over_time(0.5, gateway_latency[10s]) and on (target_cluster_name) (gateway_alive == 1))"
-"""The median of the last few probes (a busy machine delays one now and then), as long as the gateway answers them: the gauge
-itself keeps the latency of the last probe that came back."""
+PROBED = 'increase({__name__=~"gateway_probes(_total)?",probe_successful="true"}[8s]) > 0'
+"""There is a probe every three seconds. Linkerd's counter has no ``_total``, the stand-in's has."""
+ROUND_TRIP = f"max(quantile_over_time(0.5, gateway_latency[10s]) and on (target_cluster_name) ({PROBED}))"
+"""The median of the last few probes (a busy machine delays one now and then), as long as probes come back: the gauge itself keeps
+the latency of the last one that did."""
 BUSY = 'DCGM_FI_DEV_GPU_UTIL{pod!=""} > 0'
 """An idle GPU lowers its clock by itself, and a balancer may leave one of two idle."""
 INDICATORS = (
