@@ -19,6 +19,7 @@ VERBS = {
     "tools": ("labs.setup.commands", "Download the pinned command-line tools into .lab/bin."),
     "start": ("labs.course.commands", "Open JupyterLab on the notebooks, and resume clusters that were stopped."),
     "stop": ("labs.course.commands", "Stop JupyterLab and the clusters; 'lab start' resumes them."),
+    "update": ("labs.course.commands", "Bring the latest notebooks into work/; what you have changed is kept."),
     "run": ("labs.course.commands", "Run all notebooks without a browser and write report/index.html."),
     "goto": ("labs.course.commands", "Catch up: run the steps of all notebooks before NN."),
     "check": ("labs.course.commands", "Check that the steps of a notebook took effect."),

@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 CLUSTERS = ROOT / "clusters"
 MANIFESTS = CLUSTERS / "manifests"
 NOTEBOOKS = ROOT / "notebooks"
+"""The published notebooks, with outputs."""
+WORK = ROOT / "work"
+"""The learner's copies of them; git ignores it."""
 LAB_IMAGE = "boring-ops-lab/lab:dev"
 """The image of the lab's own programs, as the manifests name it."""
 

@@ -47,6 +47,10 @@ class LabError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  try: {self.fix}" if self.fix else self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of a traceback: the lab raises these on purpose, and the code's path helps no learner."""
+        return [f"{type(self).__name__}: {line}" if number == 0 else line for number, line in enumerate(str(self).splitlines())]
+
 
 class UsageError(LabError):
     """The call is wrong; nothing was changed."""

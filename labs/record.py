@@ -92,8 +92,15 @@ def require() -> Record:
     """
     found = read()
     if found is None:
-        raise errors.NotRunning("no lab is up in this checkout", fix="lab up")
+        raise not_running()
     return found
+
+
+def not_running() -> errors.NotRunning:
+    """The error of a lab that does not run, which says whether there is a stopped one."""
+    if path().exists():
+        return errors.NotRunning("this checkout's lab is stopped; its state is kept", fix="lab up, which resumes it")
+    return errors.NotRunning("no lab is up in this checkout", fix="lab up")
 
 
 def write(record: Record) -> None:

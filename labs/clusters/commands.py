@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from labs import errors
 from labs.clusters import backends
 from labs.clusters.base import Backend
-from labs.clusters.console import ConsoleProgress, show_status
+from labs.clusters.console import ConsoleProgress, say, show_status
 from labs.paths import Paths
 
 
@@ -28,7 +28,7 @@ def up(ctx: click.Context, /, backend: str, clusters: Sequence[str], keep: bool,
     """Create and start the lab's clusters, or add a cluster to a running lab. Does nothing to clusters that run."""
     given = {name: value for name, value in options.items() if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     chosen, reason = backends.choose(backend, **given)
-    click.echo(f"Backend: {chosen.name} ({reason}).", err=True)
+    say(f"Backend: {chosen.name} ({reason}).")
     _bring_up(chosen, clusters=clusters, keep=keep, timeout=timeout)
 
 
@@ -41,7 +41,7 @@ def _bring_up(chosen: Backend, *, clusters: Sequence[str] = (), keep: bool = Fal
     chosen.up(ConsoleProgress(), clusters=clusters, keep=keep, timeout=timeout)
     *most, last = chosen.clusters()
     names = f"{', '.join(most)} and {last}" if most else last
-    click.echo(f"Clusters {names} are up after {time.monotonic() - started:.1f} s. Try: lab status", err=True)
+    say(f"Clusters {names} are up after {time.monotonic() - started:.1f} s. Try: lab status")
 
 
 @click.command()

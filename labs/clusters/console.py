@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
@@ -16,12 +18,22 @@ LINE_EVERY = 5.0
 """Seconds between two lines about the same step where output is not a terminal."""
 
 
+def speaks_on_stderr() -> bool:
+    """Whether progress goes to stderr, which leaves stdout to results. A notebook shows stderr in red, as it shows failures."""
+    return sys.stderr.isatty() or "JPY_PARENT_PID" not in os.environ
+
+
+def say(text: str) -> None:
+    """Print a line about what goes on, where progress goes."""
+    click.echo(text, err=speaks_on_stderr())
+
+
 class ConsoleProgress:
     """One line per step: a bar with the latest note while it runs, then its time."""
 
     def __init__(self, console: Console | None = None) -> None:
         # A notebook's kernel asks for colour (FORCE_COLOR), which Rich takes for a terminal; no line can be taken back there.
-        self._console = console or Console(stderr=True, highlight=False, force_terminal=sys.stderr.isatty())
+        self._console = console or Console(stderr=speaks_on_stderr(), highlight=False, force_terminal=sys.stderr.isatty())
         self._bar: Progress | None = None
         self._title = ""
         self._said = 0.0

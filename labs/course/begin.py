@@ -16,6 +16,8 @@ from labs.course.notebooks import find
 from labs.errors import NotRunning
 from labs.lab import Lab
 
+CLUSTERS_BY, GPUS_BY = "01", "02"
+"""The notebooks that create the clusters and the GPUs."""
 FIRST_WITH_GPUS = "03"
 """From this notebook on, nodes must offer GPUs."""
 TEARDOWN = "99"
@@ -52,6 +54,14 @@ NEEDS = (
 )
 
 
+def builds_on(number: str) -> list[str]:
+    """The numbers of the notebooks whose objects notebook ``number`` needs."""
+    if number == TEARDOWN:
+        return []
+    made = {CLUSTERS_BY, *(need.made_by for need in NEEDS)} | ({GPUS_BY} if number >= FIRST_WITH_GPUS else set())
+    return sorted(earlier for earlier in made if earlier < number)
+
+
 def begin(lab: Lab, number: str) -> None:
     """Remove what an interrupted run left behind (a line for each thing), and check what notebook ``number`` needs.
 
@@ -63,12 +73,19 @@ def begin(lab: Lab, number: str) -> None:
     notebook = find(number).number
     for line in leftovers.put_away(lab, notebook):
         print(f"removed what an earlier run left behind: {line}")
-    if notebook == TEARDOWN:
-        return
-    if missing := list(missing_needs(lab, notebook)):
-        raise NotRunning(f"notebook {notebook} needs something that is missing: {'; '.join(missing)}", fix=f"lab goto {notebook}")
+    require_needs(lab, notebook)
     if notebook == FIRST_WITH_GPUS and not _is_served(lab):
         gpu_room.require(lab.gpu, MODEL_SERVERS, "the model server")
+
+
+def require_needs(lab: Lab, notebook: str) -> None:
+    """Check what ``begin`` checks of the earlier notebooks, and change nothing.
+
+    Raises:
+        NotRunning: something that an earlier notebook makes is missing; the message lists it.
+    """
+    if notebook != TEARDOWN and (missing := list(missing_needs(lab, notebook))):
+        raise NotRunning(f"notebook {notebook} needs something that is missing: {'; '.join(missing)}", fix=f"lab goto {notebook}")
 
 
 def missing_needs(lab: Lab, notebook: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from labs.lab import Lab
 
 
+ANSWER_AFTER = 3.0
+"""Seconds of looking in silence; after that the learner is told what is being waited for."""
 INTERVAL = 0.5
 """Seconds between two looks: one may ask the API server, Prometheus and kubectl, on a machine that is busy becoming ready."""
 
@@ -95,21 +97,43 @@ def select(id: str) -> list[Check]:
     return chosen
 
 
-def run_one(lab: Lab, item: Check) -> Result:
+Waiting = Callable[[Result, float], None]
+"""Called once with what a check has found so far and the seconds for which it looks again."""
+
+
+def _say_nothing(_result: Result, _left: float) -> None:
+    pass
+
+
+def run_one(lab: Lab, item: Check, waiting: Waiting = _say_nothing) -> Result:
     """Look until it is as expected or ``within`` seconds have passed; the last look counts."""
-    for _ in attempts(item.within, INTERVAL):
-        finding = _look(lab, item)
-        if finding.ok:
+    told = False
+    for spent in attempts(item.within, INTERVAL):
+        result = _look(lab, item)
+        if result.passed:
             break
-    return Result(item.id, item.expected, finding.ok, finding.found, item.hint)
+        if not told and spent >= ANSWER_AFTER and spent < item.within:
+            waiting(result, item.within - spent)
+            told = True
+    return result
 
 
-def _look(lab: Lab, item: Check) -> Finding:
+def run_all(lab: Lab, items: Sequence[Check], waiting: Waiting = _say_nothing) -> Report:
+    """Run checks in order. Only the first that fails is waited for: what builds on it will not become true meanwhile."""
+    results: list[Result] = []
+    for item in items:
+        failed = any(not result.passed for result in results)
+        results.append(_look(lab, item) if failed else run_one(lab, item, waiting))
+    return Report(results)
+
+
+def _look(lab: Lab, item: Check) -> Result:
     try:
-        return item.look(lab)
+        finding = item.look(lab)
     except LabError as error:
         # The cluster not answering is a finding like any other: the learner is told, not shown a traceback.
-        return Finding(False, error.message)
+        finding = Finding(False, error.message)
+    return Result(item.id, item.expected, finding.ok, finding.found, item.hint)
 
 
 class Report:
@@ -121,6 +145,16 @@ class Report:
     @property
     def passed(self) -> bool:
         return all(result.passed for result in self.results)
+
+    def require_passed(self) -> None:
+        """Do nothing if every check has passed.
+
+        Raises:
+            CheckFailed: at least one is not as expected. The message has every result, the fix is the first hint.
+        """
+        first = next((result for result in self.results if not result.passed), None)
+        if first is not None:
+            raise CheckFailed(str(self), fix=first.hint)
 
     def __str__(self) -> str:
         return "\n".join(_line(result) for result in self.results)
@@ -135,17 +169,9 @@ class Report:
         }
 
 
-def run_check(lab: Lab, id: str) -> Report:
-    """Run the checks ``id`` names and return their report.
-
-    Raises:
-        CheckFailed: at least one is not as expected. The message has every result, the fix is the first hint.
-    """
-    report = Report(run_one(lab, item) for item in select(id))
-    if not report.passed:
-        first = next(result for result in report.results if not result.passed)
-        raise CheckFailed(str(report), fix=first.hint)
-    return report
+def waiting_line(result: Result, left: float) -> str:
+    """What a learner reads while a check looks again."""
+    return f"… {result.id} not yet: {result.expected}. Found so far: {result.found}. Looking again for up to {left:.0f} s."
 
 
 def _line(result: Result) -> str:

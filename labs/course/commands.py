@@ -1,19 +1,20 @@
-"""The verbs of the course: ``lab start``, ``stop``, ``run``, ``goto``, ``check``."""
+"""The verbs of the course: ``lab start``, ``stop``, ``update``, ``run``, ``goto``, ``check``."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
-from labs import config, errors
+from labs import errors
 from labs.paths import Paths
 
-JUPYTER_SETTINGS = Path(__file__).parent / "jupyter"
+if TYPE_CHECKING:
+    from labs.course.execute import Outcome
 
 
 @click.command()
@@ -24,17 +25,26 @@ def start(port: int, no_browser: bool) -> None:
 
     JupyterLab listens on 127.0.0.1 only and asks for its token.
     """
-    from labs.course.execute import kernel_environment
+    from labs.course import jupyterlab, servers, start_page
+    from labs.course.workspace import Workspace
 
     _prepare()
+    workspace = Workspace()
+    lines = workspace.refresh()
+    page = start_page.write(workspace)
     _resume()
-    options = ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", f"--ServerApp.root_dir={config.NOTEBOOKS}"]
-    if no_browser:
-        options.append("--no-browser")
-    if os.geteuid() == 0:
-        # Jupyter refuses root by default; in a container or a sandbox root may be the only user.
-        options.append("--allow-root")
-    os.execvpe(sys.executable, [sys.executable, "-I", "-m", "jupyter", "lab", *options], kernel_environment() | _settings())
+    open_servers = servers.running()
+    if open_servers:
+        lines.append("JupyterLab runs already:")
+        jupyterlab.announce(open_servers[0], lines, open_browser=not no_browser)
+        return
+    process = jupyterlab.start(port, page)
+    server = jupyterlab.wait_until_ready(process)
+    lines.append(
+        f"Your notebooks are in {workspace.folder.name}/. Ctrl-C ends JupyterLab; lab stop stops the clusters too. Open:"
+    )
+    jupyterlab.announce(server, lines, open_browser=not no_browser)
+    sys.exit(jupyterlab.stay(process))
 
 
 def _resume() -> None:
@@ -69,10 +79,21 @@ def stop() -> None:
         click.echo(line, err=True)
 
 
-def _settings() -> dict[str, str]:
-    """JupyterLab's settings for the course: it does not ask about news (not on stage), and it wraps long command lines."""
-    paths = [str(JUPYTER_SETTINGS), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-    return {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+@click.command()
+def update() -> None:
+    """Bring the latest notebooks into work/: pull, then refresh your copies.
+
+    A copy that you have not touched is replaced; one that you have changed or run is kept beside the new one.
+    """
+    from labs.course import start_page
+    from labs.course.checkout import pull
+    from labs.course.workspace import Workspace
+
+    click.echo(pull())
+    workspace = Workspace()
+    for line in workspace.refresh() or ["your copies are up to date"]:
+        click.echo(line)
+    start_page.write(workspace)
 
 
 @click.command()
@@ -95,22 +116,62 @@ def run(until: str | None, keep_outputs: bool) -> None:
 
 @click.command()
 @click.argument("number", metavar="NN")
-def goto(number: str) -> None:
-    """Catch up: run the steps of all notebooks before NN."""
-    from labs.course.catchup import notebooks_before, run_steps
-    from labs.course.report import plain
+@click.option("--yes", is_flag=True, help="Go back without asking: the lab is removed and created again.")
+def goto(number: str, yes: bool) -> None:
+    """Bring the clusters to where notebook NN begins.
+
+    Forwards, this runs the steps of the notebooks before NN. Backwards, it first asks, then removes the lab and begins from
+    nothing. Your notebooks stay as they are.
+    """
+    from labs.course import catchup
     from labs.course.run import run_notebooks
 
-    earlier = notebooks_before(number)
+    earlier = catchup.notebooks_before(number)
     _prepare()
+    _resume()  # what a stopped lab has only shows when it runs
+    _go_back(number, yes)
+    for line in catchup.heal():
+        click.echo(line)
     console = Console()
-    outcomes = run_notebooks(earlier, console, keep_outputs=False, runner=run_steps)
-    failed = [outcome for outcome in outcomes if outcome.error]
-    if failed:
-        console.print(plain(failed[0].error), markup=False, highlight=False)
-        console.print(f"A step of notebook {failed[0].notebook.number} failed; try: lab status, then lab goto {number} again")
-        sys.exit(1)
+    outcomes = run_notebooks(earlier, console, keep_outputs=False, runner=catchup.run_steps)
+    _require_steps(outcomes, number)
+    catchup.verify(number)
     console.print(f"Done: notebook {number.zfill(2)} can begin.", highlight=False)
+
+
+def _go_back(number: str, yes: bool) -> None:
+    """Remove the lab if it is past the beginning of notebook ``number``, after asking."""
+    from labs.course import catchup
+
+    later = catchup.later_work(number)
+    if not later:
+        return
+    click.echo(f"This lab is past the beginning of notebook {number.zfill(2)}. It has:")
+    for line in later:
+        click.echo(f"  {line}")
+    question = "Remove the lab and start again from an empty one? Your notebooks stay as they are."
+    if not yes and not _can_answer():
+        raise errors.UsageError(
+            "expected a yes before removing the lab; nobody is here to give it", fix=f"lab goto {number} --yes"
+        )
+    if not yes and not click.confirm(question):
+        raise errors.UsageError("nothing was changed", fix=f"lab goto {number}, and answer y")
+    catchup.remove_lab()
+
+
+def _can_answer() -> bool:
+    """Whether somebody at a terminal can answer a question."""
+    return sys.stdin.isatty()
+
+
+def _require_steps(outcomes: Sequence[Outcome], number: str) -> None:
+    """Raise an error that has the first failure's text, if there is one."""
+    from labs.course.report import plain
+
+    failed = next((outcome for outcome in outcomes if outcome.error), None)
+    if failed is not None:
+        message = f"a step of notebook {failed.notebook.number} failed:\n{plain(failed.error)}"
+        raise errors.LabError(message, fix=f"lab status, then lab goto {number} again")
 
 
 @click.command()
@@ -121,11 +182,10 @@ def check(id: str, as_json: bool) -> None:
     from dataclasses import asdict
 
     import labs
-    from labs.course.checks import Report, run_one, select
+    from labs.course.checks import select
 
-    chosen = select(id)
-    lab = labs.open()
-    report = Report(run_one(lab, item) for item in chosen)
+    select(id)  # an unknown one is refused before the lab is opened
+    report = labs.open().report(id)
     print(json.dumps([asdict(result) for result in report.results]) if as_json else report)
     sys.exit(0 if report.passed else 1)
 

@@ -5,10 +5,11 @@ Jupyter shows one form of an output, so a picture and a text need two.
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Protocol
 
 from IPython import get_ipython
-from IPython.display import display
+from IPython.display import DisplayHandle, display
 
 
 class Captioned(Protocol):
@@ -24,6 +25,37 @@ def show(chart: Captioned) -> None:
     data, metadata = chart.image()
     display(data, metadata=metadata, raw=True)
     display(chart.caption(), raw=True)
+
+
+class Notice:
+    """A line in a cell's output that says what is being waited for; nothing is shown until there is something to say."""
+
+    def __init__(self) -> None:
+        self._handle: DisplayHandle | None = None
+
+    def show(self, line: str) -> None:
+        """Show the line, in place of the one before. Outside IPython it goes to stderr."""
+        if get_ipython() is None:
+            print(line, file=sys.stderr, flush=True)
+        elif self._handle is None:
+            self._handle = display(_text(line), raw=True, display_id=True)
+        else:
+            self._handle.update(_text(line), raw=True)
+
+    def remove(self) -> None:
+        """Leave nothing of it in the cell."""
+        if self._handle is not None:
+            self._handle.update(_text(""), raw=True)
+
+
+def _text(line: str) -> dict[str, str]:
+    return {"text/plain": line}
+
+
+def now(value: object) -> None:
+    """Show a value at this point of the cell, before an error ends it; outside IPython the error says it all."""
+    if get_ipython() is not None:
+        display(value)
 
 
 def register(kind: type[Captioned]) -> None:

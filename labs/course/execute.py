@@ -16,7 +16,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 from labs import config
 from labs.course.mime import CHECK_MIME, WIDGET_MIME
-from labs.course.notebooks import Notebook
+from labs.course.notebooks import Notebook, is_step, without_outputs
 from labs.paths import Paths
 from labs.wire import isolated, no_proxy
 
@@ -75,10 +75,9 @@ def execute(notebook: Notebook, on_cell: OnCell = lambda _index, _count: None, *
 
     With ``steps_only``, cells without the tag ``step`` are left out (catch-up). The notebook's file is not changed.
     """
-    content = nbformat.from_dict(notebook.content)
+    content = without_outputs(notebook.content)
     if steps_only:
-        content.cells = notebook.steps()
-    _forget_outputs(content)
+        content.cells = [cell for cell in content.cells if is_step(cell)]
     total = sum(cell.cell_type == "code" for cell in content.cells)
     outcome = Outcome(notebook, content)
     folder = {"metadata": {"path": str(config.NOTEBOOKS)}}
@@ -125,9 +124,3 @@ def _keep_static(content: nbformat.NotebookNode) -> None:
     for cell in content.cells:
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_MIME, None)
-
-
-def _forget_outputs(content: nbformat.NotebookNode) -> None:
-    for cell in content.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None

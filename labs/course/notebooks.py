@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +47,21 @@ class Notebook:
 
     def steps(self) -> list[nbformat.NotebookNode]:
         """The code cells that change the cluster, in order."""
-        return [cell for cell in self.content.cells if cell.cell_type == "code" and STEP in cell.metadata.get("tags", [])]
+        return [cell for cell in self.content.cells if is_step(cell)]
+
+
+def is_step(cell: nbformat.NotebookNode) -> bool:
+    """Whether the cell changes the cluster."""
+    return cell.cell_type == "code" and STEP in cell.metadata.get("tags", [])
+
+
+def without_outputs(content: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A copy whose code cells have not been run."""
+    copy: nbformat.NotebookNode = deepcopy(content)
+    for cell in copy.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return copy
 
 
 def all_notebooks() -> list[Notebook]:

@@ -1,4 +1,4 @@
-"""The JupyterLab servers that ``lab start`` has opened on this checkout's notebooks."""
+"""The JupyterLab servers that ``lab start`` has opened on this checkout."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def running() -> list[Mapping[str, Any]]:
 
 
 def _is_ours(server: Mapping[str, Any]) -> bool:
-    """Whether it serves this checkout's notebooks; the note of a server that was killed may name another program's number."""
-    if Path(server["root_dir"]).resolve() != config.NOTEBOOKS.resolve():
+    """Whether it serves this checkout; the note of a server that was killed may name another program's number."""
+    if Path(server["root_dir"]).resolve() != config.ROOT.resolve():
         return False
     try:
         return any("jupyter" in word for word in psutil.Process(server["pid"]).cmdline())

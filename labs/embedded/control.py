@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labs import errors
+from labs import errors, record
 from labs.paths import Paths
 
 SOCKET = "control.sock"
@@ -78,7 +78,7 @@ def require() -> Identity:
     found = identity()
     if found is None:
         refuse_other()
-        raise errors.NotRunning("no lab is up in this checkout", fix="lab up")
+        raise record.not_running()
     return found
 
 

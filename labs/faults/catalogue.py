@@ -14,7 +14,7 @@ from labs.topology import PlacedByRole, Role
 
 FOLDER = Path(__file__).parent / "rows"
 LAYERS = ("gpu", "kubernetes", "serving", "mesh", "network")
-"""The layers of the stack. Each failure starts in one of them and is visible, or not, in every one."""
+"""The layers of the stack. Each failure starts in one of them and may be visible in any of them."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def check_parameters(fault: Fault, parameters: Parameters) -> None:
     """Reject parameters that the fault does not have.
 
     Raises:
-        UsageError: it lists those it has.
+        UsageError: there are some; the message lists those it has.
     """
     unknown = sorted(set(parameters) - set(fault.parameters))
     if unknown:
@@ -51,7 +51,7 @@ def check_conflicts(fault: Fault, parameters: Parameters, active: list[Injection
     """Reject a fault that affects the same resource as an active one: healing either would undo part of the other.
 
     Raises:
-        UsageError: it names the resource and the active fault.
+        UsageError: they share one; the message names it and the active fault.
     """
     wanted = injector(fault).affected_resources(parameters)
     for found in active:
@@ -64,10 +64,10 @@ def check_conflicts(fault: Fault, parameters: Parameters, active: list[Injection
 
 
 def check_removal(active: Iterable[Injection], cluster: str, node: str | None = None) -> None:
-    """Reject the removal of a cluster, or of one node of it, on which a fault is active: nothing could heal that afterwards.
+    """Reject the removal of a cluster, or of one of its nodes, while a fault is active there: nothing could heal it afterwards.
 
     Raises:
-        UsageError: it names the active fault.
+        UsageError: a fault is active there; the message names it.
     """
     for found in active:
         on_node = node is None or found.parameters.get("node") == node
@@ -80,7 +80,7 @@ def check_removal(active: Iterable[Injection], cluster: str, node: str | None = 
 
 
 def heal_command(injection: Injection) -> str:
-    """What to type to heal it; the name of a secret injection is not told."""
+    """The command that heals it; it does not reveal the name of a secret injection."""
     return "lab fault heal --all" if injection.hidden else f"lab fault heal {injection.name}"
 
 
@@ -108,7 +108,7 @@ def heal(session: Session, injection: Injection) -> None:
 
 
 def heal_all(session: Session, name: str | None = None) -> list[Injection]:
-    """Heal all active faults (or those with one name), the newest first, and return them as they ended.
+    """Heal all active faults (or those with one name), newest first, and return them in that order, as the journal has them now.
 
     A failure to heal one does not stop the others; the first error is raised at the end.
     """
@@ -116,7 +116,7 @@ def heal_all(session: Session, name: str | None = None) -> list[Injection]:
 
 
 def heal_orphans(session: Session) -> list[Injection]:
-    """Heal what a process left behind that no longer exists, such as a kernel restarted inside a ``with`` block."""
+    """Heal the faults of processes that no longer exist, such as a kernel that was restarted inside a ``with`` block."""
     return _heal_these(session, [found for found in session.journal.active() if found.is_orphan])
 
 

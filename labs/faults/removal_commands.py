@@ -1,4 +1,4 @@
-"""``lab down`` and ``lab node remove``: what is taken away must not be what an active fault has to be healed on."""
+"""``lab down`` and ``lab node remove``. A cluster or a node is not removed from a running lab while a fault is active on it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def remove(name: str, cluster: str) -> None:
 
 
 def require_no_fault(cluster: str, node: str | None = None) -> None:
-    """Go on if no fault is active on ``cluster``, or on that ``node`` of it.
+    """Check that no fault is active on ``cluster``, or on that ``node`` of it.
 
     Raises:
-        UsageError: one is; the message names it and what heals it.
+        UsageError: one is; the message names it and the command that heals it.
     """
-    from labs.faults.lifecycle import check_removal  # brings pandas, which `lab down` and `lab node list` do without
+    from labs.faults.lifecycle import check_removal  # imports pandas, which `lab down` and `lab node list` do not need
     from labs.journal import Journal
 
     check_removal(Journal().active(), cluster, node)

@@ -13,7 +13,7 @@ KUBECTL_TIMEOUT = 10.0
 
 
 def is_present(session: Session, symptom: Symptom) -> bool:
-    """Ask Prometheus or ``kubectl``, whichever the symptom uses. If kubectl fails, its error message is what it prints."""
+    """Ask Prometheus or ``kubectl``, whichever the symptom uses. If kubectl fails, its error message counts as its output."""
     if symptom.promql:
         return not session.prometheus(symptom.cluster).instant(symptom.promql).empty
     try:

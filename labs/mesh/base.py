@@ -1,4 +1,4 @@
-"""What a notebook may ask of the mesh, whichever implementation runs: everything else is typed as ``linkerd …`` in a shell."""
+"""What a notebook may ask of any implementation of the mesh; for everything else, learners type ``linkerd …`` in a shell."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Mesh(Protocol):
 
     @property
     def name(self) -> str:
-        """What it calls itself, for example ``Linkerd edge-26.8.3`` or ``stand-in for Linkerd edge-26.8.3``."""
+        """Its name and version, for example ``Linkerd edge-26.8.3`` or ``stand-in for Linkerd edge-26.8.3``."""
         ...
 
     def make_certificates(self) -> list[MadeCertificate]:
-        """Make the trust anchor and an issuer per cluster under ``.lab/certs``; those that are good already are kept."""
+        """Make the trust anchor and an issuer per cluster under ``.lab/certs``; valid ones that exist already are kept."""
         return make_certificates(Paths.current().certificates, [cluster.name for cluster in topology.defaults()])
 
     def install_cli(self, bin_dir: Path) -> Path:
@@ -27,5 +27,5 @@ class Mesh(Protocol):
         ...
 
     def images(self) -> list[str]:
-        """The images a cluster pulls for it; empty where its pods are no containers."""
+        """The images that a cluster pulls for it; empty if its pods are not containers."""
         ...

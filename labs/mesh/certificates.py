@@ -1,7 +1,8 @@
 """The mesh's certificates: one trust anchor, and one issuer per cluster signed by it.
 
-What ``step certificate create`` makes with the profiles ``root-ca`` and ``intermediate-ca``: ECDSA P-256, PEM. Clusters trust
-each other's workloads because they share the anchor; each signs its own workloads, so one issuer can be replaced alone.
+They are like those of ``step certificate create`` with the profiles ``root-ca`` and ``intermediate-ca``: ECDSA P-256, PEM.
+Clusters trust each other's workloads because they share the anchor. Each issuer signs only its own cluster's workloads, so it
+can be replaced alone.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ ISSUER_NAME = "identity.linkerd.cluster.local"
 ANCHOR_LIFETIME = dt.timedelta(days=3650)
 ISSUER_LIFETIME = dt.timedelta(days=365)
 CLOCK_SKEW = dt.timedelta(seconds=30)
-"""Backdating, so that a certificate is already valid on a machine whose clock is a little behind."""
+"""Certificates are backdated by this much, so that they are already valid on a machine whose clock is a little behind."""
 
 
 @dataclass(frozen=True)
 class MadeCertificate:
-    """One authority on disk; ``made`` is False when a good one was there already."""
+    """One authority on disk; ``made`` is False if a valid one already existed."""
 
     name: str
     certificate: Path
@@ -45,14 +46,14 @@ def make_anchor(lifetime: dt.timedelta = ANCHOR_LIFETIME) -> Authority:
 
 
 def make_issuer(anchor: Authority, lifetime: dt.timedelta = ISSUER_LIFETIME) -> Authority:
-    """A new issuer that may sign workloads but no further authority."""
+    """A new issuer that may sign workloads but no other authorities."""
     return make_authority(ISSUER_NAME, Validity.lasting(lifetime, CLOCK_SKEW), parent=anchor)
 
 
 def make_certificates(folder: Path, clusters: Sequence[str]) -> list[MadeCertificate]:
-    """See that ``folder`` holds ``ca.crt``/``.key`` and ``issuer-CLUSTER.crt``/``.key``, all of mode 0600.
+    """Ensure that ``folder`` contains ``ca.crt``/``.key`` and ``issuer-CLUSTER.crt``/``.key``, all of mode 0600.
 
-    Good ones are kept: making them twice changes nothing. An issuer that has expired or that another anchor signed is replaced.
+    Valid ones are kept, so a second call changes nothing. An issuer that has expired or that another anchor signed is replaced.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     anchor, anchor_row = _ensure(folder, "ca", None)
@@ -81,7 +82,7 @@ def _ensure(folder: Path, name: str, anchor: Authority | None) -> tuple[Authorit
 
 
 def load(certificate: Path, key: Path) -> Authority | None:
-    """The authority in these files; None if it is absent, damaged, expired, or the two do not belong together."""
+    """The authority in these files; None if they are absent or damaged, do not belong together, or have expired."""
     try:
         cert = x509.load_pem_x509_certificate(certificate.read_bytes())
         private = serialization.load_pem_private_key(key.read_bytes(), password=None)

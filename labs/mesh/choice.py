@@ -1,4 +1,4 @@
-"""Which mesh a backend has."""
+"""Chooses the mesh for a backend."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from labs.mesh.standin import StandinMesh
 
 
 def mesh_for(can: Capabilities) -> Mesh:
-    """Linkerd where pods are containers that can run it, the stand-in elsewhere."""
+    """Linkerd if pods are containers that can run it, otherwise the stand-in."""
     return LinkerdMesh() if can.real_linkerd else StandinMesh()

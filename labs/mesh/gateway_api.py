@@ -1,4 +1,4 @@
-"""Gateway API's CRDs, which Linkerd builds on: ``clusters/gateway-api`` has the version that the pinned Linkerd names."""
+"""Gateway API's CRDs, which Linkerd needs; ``clusters/gateway-api`` has the version that the pinned Linkerd specifies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ CRD = "httproutes.gateway.networking.k8s.io"
 
 
 def install(cluster: Cluster) -> None:
-    """Apply them as notebook 04 does: a cluster that has some already (its provider's, perhaps newer) keeps those."""
+    """Apply them as notebook 04 does. A cluster that already has them (its provider's, perhaps newer) keeps its own."""
     if not cluster.kubectl("get", "crd", CRD, "--ignore-not-found", "--output=name").strip():
         cluster.kubectl("apply", "--server-side", "-k", str(config.CLUSTERS / "gateway-api"))

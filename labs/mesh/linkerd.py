@@ -1,4 +1,4 @@
-"""Linkerd itself, driven through its own command: for the backends whose pods are containers."""
+"""Linkerd itself, driven through its own command, for backends whose pods are containers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ RENDERINGS = (
     ["viz", "install", "--set", "prometheus.enabled=false", "--set", "prometheusUrl=http://prometheus.monitoring:9090"],
     ["multicluster", "install", "--set", "controllers[0].link.ref.name=gpu"],
 )
-"""The installations of notebooks 04 and 05, as far as they decide which images are pulled."""
+"""The installations of notebooks 04 and 05, reduced to the options that affect which images are pulled."""
 
 
 class LinkerdMesh(Mesh):
-    """The Linkerd release that ``clusters/versions.toml`` pins; ``bin_dir`` is where its command shall be."""
+    """The Linkerd release that ``clusters/versions.toml`` pins; ``bin_dir`` is the folder for its command."""
 
     def __init__(self, bin_dir: Path | None = None) -> None:
         self._program = (bin_dir or Paths.current().bin) / "linkerd"
@@ -37,10 +37,10 @@ class LinkerdMesh(Mesh):
         return f"Linkerd {self.version}"
 
     def install_cli(self, bin_dir: Path) -> Path:
-        """See that ``bin_dir`` holds the pinned command; one of that version elsewhere (the cache, the PATH) is linked to.
+        """Ensure that ``bin_dir`` has the pinned command, if necessary as a link to the one in the cache or on the PATH.
 
         Raises:
-            MachineError: there is none of that version.
+            MachineError: no command has that version.
         """
         path = bin_dir / "linkerd"
         found = {str(program): client_version(program) for program in candidates(path)}
@@ -52,7 +52,7 @@ class LinkerdMesh(Mesh):
         raise errors.MachineError(f"expected the command linkerd of version {self.version}; found {seen}", fix="lab tools")
 
     def images(self) -> list[str]:
-        """The images that its pods are made of, read from what the command would install."""
+        """The images that its pods use, read from what the command would install."""
         rendered = "\n---\n".join(self.run(*words, "--ignore-cluster") for words in RENDERINGS)
         return sorted({image for document in yaml.safe_load_all(rendered) for image in images_in(document)})
 
@@ -60,13 +60,13 @@ class LinkerdMesh(Mesh):
         """What ``linkerd WORDS`` prints.
 
         Raises:
-            CommandFailed: with its own words.
+            CommandFailed: it failed; the message is its own.
         """
         return shell.run([str(self._program), *words], env={"KUBECONFIG": str(Paths.current().kubeconfig)}, timeout=120)
 
 
 def candidates(path: Path) -> Iterator[Path]:
-    """The programs that may be it: the one at ``path``, what ``lab tools`` or a bundle brought, the PATH's other ``linkerd``."""
+    """Candidates for the command: the one at ``path``, the one from ``lab tools`` or a bundle, and another on the PATH."""
     if path.exists():
         yield path
     if (cached := releases.asset("linkerd").cached).exists():
@@ -77,7 +77,7 @@ def candidates(path: Path) -> Iterator[Path]:
 
 
 def client_version(program: Path) -> str:
-    """What the program says it is; its error where it does not say."""
+    """The version that the program reports, or its error message."""
     try:
         return shell.run([str(program), "version", "--client", "--short"], timeout=20).strip()
     except errors.LabError as error:
@@ -85,7 +85,7 @@ def client_version(program: Path) -> str:
 
 
 def link(path: Path, program: Path) -> None:
-    """Make ``path`` lead to ``program`` (nothing to do if it is the program)."""
+    """Make ``path`` a link to ``program``, unless it is that program already."""
     if path.absolute() == program.absolute():
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The embedded backend's mesh: Linkerd's API with Envoy as the data plane, and a ``linkerd`` command that says so."""
+"""The embedded backend's mesh: Linkerd's API with Envoy as the data plane, and a ``linkerd`` command that admits to this."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ exec {command} "$@"
 
 
 class StandinMesh(Mesh):
-    """The stand-in; see ``docs/parity.md`` for what is the same as Linkerd, what differs and what is missing."""
+    """The stand-in; ``docs/parity.md`` says what is the same as in Linkerd, what differs and what is missing."""
 
     @property
     def name(self) -> str:
@@ -31,7 +31,7 @@ class StandinMesh(Mesh):
 
 
 def install_cli(bin_dir: Path) -> Path:
-    """Write the command ``linkerd`` into ``bin_dir`` (made if absent) and return its path."""
+    """Write the command ``linkerd`` into ``bin_dir``, creating that if necessary, and return the command's path."""
     bin_dir.mkdir(parents=True, exist_ok=True)
     path = bin_dir / "linkerd"
     path.write_text(WRAPPER.format(command=shlex.join(isolated.command("labs.mesh.linkerd_cli"))))

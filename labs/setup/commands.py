@@ -1,4 +1,4 @@
-"""The verbs of the set-up: ``lab doctor``, ``lab tools``, ``lab image``."""
+"""The set-up commands: ``lab doctor``, ``lab tools``, ``lab image``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``lab doctor``: whether this machine can run a backend. It reports all findings at once, each with what to type."""
+"""``lab doctor``: whether this machine can run a backend. It reports all findings at once, each with how to fix it."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from labs.telemetry.charts import Chart
 
 GIB = 1024**3
-MEMORY_NEEDED = 3.0
-"""GiB the idle lab takes after notebook 05 (sum of PSS; docs/figures.md says how it was measured)."""
+MEMORY_NEEDED = 4.0
+"""GiB of the lab with JupyterLab and ten open notebooks (3.9 measured as sum of PSS). README says the same: a test compares."""
 DISK_NEEDED_BUILT = 1.0
 """GiB for etcd's data, logs and the report once the programs are compiled."""
 DISK_NEEDED_TO_BUILD = 8.0
-"""GiB while Kubernetes compiles: 4 for the compiler's cache, 3 for modules, the rest for the programs."""
+"""GiB while Kubernetes is being compiled: 4 for the compiler's cache, 3 for modules, the rest for the programs."""
 CORES_NEEDED = 2
 OPEN_FILES_NEEDED = 1024
 INOTIFY_NEEDED = 64
-"""inotify instances of one lab, with room (about 50 counted): API servers, controller managers and each Envoy hold several."""
+"""inotify instances for one lab, with spares (about 50 counted): each API server, controller manager and Envoy holds several."""
 CGROUP = Path("/sys/fs/cgroup")
 INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 def examine(backend: str = "auto") -> list[Finding]:
-    """Examine this machine for a backend (``auto``: the one that ``lab up`` would pick). Changes nothing."""
+    """Examine this machine for a backend (``auto``: the one that ``lab up`` would choose). Changes nothing."""
     name, reason = (backend, "you asked for it") if backend != "auto" else _choice()
     common = [Finding("backend", True, f"{name} ({reason})"), python()]
     return [*common, *LOOKS[name](), *doctor_files.looks(), doctor_network.loopback_is_direct(), *doctor_tools.for_backend(name)]
@@ -98,7 +98,7 @@ def cores() -> Finding:
 
 
 def available_memory() -> float:
-    """GiB that programs may take before the machine swaps, and no more than the container we are in allows."""
+    """GiB that programs can use before the machine swaps, but no more than the limit of the container this runs in."""
     limit = CGROUP / "memory.max"
     free = psutil.virtual_memory().available
     if limit.exists() and (text := limit.read_text().strip()).isdigit():
@@ -114,7 +114,7 @@ def memory() -> Finding:
 
 
 def disk_needed() -> float:
-    """GiB of free disk that the next step needs: much until the programs are compiled, little afterwards."""
+    """GiB of free disk that the next step needs: a lot until the programs are compiled, little afterwards."""
     return DISK_NEEDED_BUILT if _programs_are_built() else DISK_NEEDED_TO_BUILD
 
 
@@ -130,7 +130,7 @@ def disk() -> Finding:
 
 
 def loopback() -> Finding:
-    """All of 127.0.0.0/8 must be usable, as it is on Linux; other systems configure 127.0.0.1 only."""
+    """All of 127.0.0.0/8 must be usable, as it is on Linux; other systems configure only 127.0.0.1."""
     try:
         for spec in topology.defaults():
             second = str(spec.pod_range).split(".")[1]
@@ -163,19 +163,19 @@ def open_files() -> Finding:
 
 
 def inotify() -> Finding:
-    """The kernel gives each user a number of inotify instances; without one, an API server or an Envoy does not start."""
+    """The kernel limits the inotify instances of each user; if none is left, an API server or an Envoy does not start."""
     name = f"{INOTIFY_NEEDED} free inotify instances"
     if not INOTIFY_LIMIT.exists():
         return Finding(name, True, "this system has no such limit")
     limit, held = int(INOTIFY_LIMIT.read_text()), inotify_instances()
     found = f"{limit - held} free ({held} of {limit} in use)"
-    # A lab that is up holds its own already.
+    # A running lab already holds its own.
     good = limit - held >= INOTIFY_NEEDED or (Paths.current().kubeconfig.exists() and held < limit)
     return Finding(name, good, found, "sudo sysctl fs.inotify.max_user_instances=512")
 
 
 def inotify_instances() -> int:
-    """How many this user's processes hold now."""
+    """The number of inotify instances that this user's processes hold now."""
     return sum(_watches(link) for process in psutil.process_iter() if _is_ours(process) for link in _links(process.pid))
 
 
@@ -212,7 +212,7 @@ def _programs_are_built() -> bool:
 
 
 def headroom_chart() -> Chart:
-    """What the lab will use beside what this machine has free now."""
+    """What the lab will use, next to what this machine has free now."""
     from labs.telemetry.charts import bars
 
     values = {

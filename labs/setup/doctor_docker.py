@@ -18,14 +18,14 @@ CPUS_NEEDED = 2
 DISK_NEEDED = 12.0
 """GiB: node and workload images of two clusters, unpacked in the engine and once more in each of six nodes."""
 INOTIFY = {"max_user_instances": 512, "max_user_watches": 524288}
-"""What kind's page of known issues asks for ("too many open files"): the containers of all nodes share one user's limits."""
+"""The limits that kind's page of known issues recommends ("too many open files"): all node containers share one user's limits."""
 INOTIFY_FOLDER = Path("/proc/sys/fs/inotify")
 WINDOWS_DISKS = "/mnt/"
 """Where WSL2 shows Windows' own disks: file access there is many times slower."""
 
 
 def looks() -> list[Finding]:
-    """All findings about Docker. Without an engine, the first finding says so and the others that need one are left out."""
+    """All findings about Docker. Without an engine, the first finding says so, and those that need one are left out."""
     try:
         engine = docker.engine()
     except errors.LabError as error:
@@ -53,14 +53,14 @@ def cpus(engine: Engine) -> Finding:
 
 
 def cgroup(engine: Engine) -> Finding:
-    """Kubelets from 1.35 on refuse version 1 unless they are told otherwise, as the lab's configuration does."""
+    """Kubelets from 1.35 on reject version 1 unless their configuration allows it, as the lab's does."""
     words = {2: "version 2", 1: "version 1: works here, with warnings; Kubernetes is about to drop it"}
     fix = "a Docker engine on a system with cgroups (Linux 5.8 or newer has version 2)"
     return Finding("cgroup version", engine.cgroup in words, words.get(engine.cgroup, str(engine.cgroup)), fix)
 
 
 def disk() -> Finding:
-    """Free room for images: on Linux where Docker keeps them; elsewhere its virtual disk grows on the user's own."""
+    """Free space for images: on Linux, where Docker keeps them; elsewhere, on the user's disk, which holds the virtual disk."""
     folder = Path.home()
     if sys.platform == "linux":
         try:
@@ -74,14 +74,14 @@ def disk() -> Finding:
 
 
 def system(engine: Engine | None = None) -> list[Finding]:
-    """Findings that apply to this kind of machine only."""
+    """Findings that apply only to this kind of machine."""
     if sys.platform == "darwin":
         return [apple(engine)]
     return [wsl()] if "microsoft" in platform.release().lower() else []
 
 
 def apple(engine: Engine | None) -> Finding:
-    """On Apple silicon everything must be arm64: emulation works, and is so slow that probes fail."""
+    """On Apple silicon, everything must be arm64: emulation works, but is so slow that probes fail."""
     silicon = platform.machine() == "arm64" or _translated()
     if not silicon:
         return Finding("macOS", True, "Intel")
@@ -108,7 +108,7 @@ def wsl() -> Finding:
 
 
 def inotify() -> list[Finding]:
-    """The kernel's limits, where the engine shares this kernel."""
+    """The kernel's limits, if the engine shares this kernel."""
     if sys.platform != "linux" or not INOTIFY_FOLDER.exists():
         return []
     found = []

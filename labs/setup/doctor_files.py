@@ -1,4 +1,4 @@
-"""Folders and clock of this machine: what a ``sudo``, a full or read-only disk, or a wrong date leaves behind."""
+"""Folders and clock of this machine: traces of a ``sudo``, a disk that cannot be written, or a wrong date."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from labs.setup.findings import Finding
 
 DAY = 86400.0
 CLOCK_FILES = ("requirements.lock", "clusters/versions.toml", "pyproject.toml")
-"""Files that were written before now, unless the clock is wrong."""
+"""Files whose modification times are in the past, unless the clock is wrong."""
 
 
 def looks() -> list[Finding]:
-    """All of them; they apply to every backend."""
+    """All findings of this module; they apply to every backend."""
     return [cache_folder(), ownership(), temporary_folder(), clock()]
 
 
 def cache_folder() -> Finding:
-    """The cache folder can be written, or created."""
+    """Whether the cache folder can be written, or created."""
     folder = nearest(cache_dir())
     ok = os.access(folder, os.W_OK | os.X_OK)
     found = shown(cache_dir()) + ("" if ok else f": {folder} cannot be written")
@@ -31,7 +31,7 @@ def cache_folder() -> Finding:
 
 
 def ownership() -> Finding:
-    """No file of the lab belongs to another user: after a ``sudo ./scripts/lab``, later commands cannot replace what it left."""
+    """Whether this user owns all of the lab's files: after ``sudo ./scripts/lab``, later commands cannot replace root's files."""
     strangers = [path for path in own_paths() if path.lstat().st_uid != os.getuid()]
     fix = f"sudo chown -R $(id -u) {' '.join(repr(str(path)) for path in strangers)}"
     found = ", ".join(map(str, strangers)) + " belong to another user" if strangers else "all yours"
@@ -39,7 +39,7 @@ def ownership() -> Finding:
 
 
 def own_paths() -> Iterator[Path]:
-    """What the lab writes: its folders in the checkout and in the cache, and what lies directly in the latter."""
+    """What the lab writes: its folders in the checkout, its cache folder, and the entries directly in the cache folder."""
     for path in (Paths.current().state, config.ROOT / ".venv", cache_dir()):
         if path.exists():
             yield path
@@ -48,7 +48,7 @@ def own_paths() -> Iterator[Path]:
 
 
 def temporary_folder() -> Finding:
-    """Programs write to ``$TMPDIR`` or /tmp; one that does not exist is passed over by Python but not by every program."""
+    """Programs write to ``$TMPDIR`` or /tmp. Python ignores a ``$TMPDIR`` that does not exist, but not every program does."""
     named = os.environ.get("TMPDIR")
     if named and not os.access(named, os.W_OK | os.X_OK):
         return Finding("temporary folder", False, f"TMPDIR={named} does not exist or cannot be written", "unset TMPDIR")
@@ -59,7 +59,7 @@ def temporary_folder() -> Finding:
 
 
 def clock() -> Finding:
-    """Certificates count from now: a clock that is behind makes all of them, also those of download sites, not yet valid."""
+    """Whether the clock is right. If it is behind, certificates, including those of download sites, are not valid yet."""
     newest = max((config.ROOT / name).stat().st_mtime for name in CLOCK_FILES)
     now = time.strftime("%Y-%m-%d %H:%M %Z", time.localtime())
     behind = time.time() < newest - DAY
@@ -69,7 +69,7 @@ def clock() -> Finding:
 
 
 def shown(path: Path) -> str:
-    """``path`` with ``~`` for the home: notebooks keep this output in git."""
+    """``path`` with ``~`` for the home folder, because notebooks keep this output in git."""
     home = os.path.expanduser("~")
     return f"~{str(path)[len(home) :]}" if home != "/" and path.is_relative_to(home) else str(path)
 

@@ -23,16 +23,16 @@ from labs.wire import no_proxy
 
 ROUTES = Path("/proc/net/route")
 DOCKER_NETWORKS = tuple(map(ipaddress.IPv4Network, ("172.16.0.0/12", "192.168.0.0/16")))
-"""Where Docker takes the ranges of new networks from, unless it is told otherwise."""
+"""The ranges from which Docker allocates new networks by default."""
 TUNNELS = ("tun", "utun", "wg", "ppp", "tailscale", "ipsec", "gpd", "cscotun")
-"""What interfaces of virtual private networks are called."""
+"""How the names of VPN interfaces begin."""
 TIMEOUT = 10.0
-"""Seconds a request to this machine itself may take."""
+"""Seconds that a request to this machine itself may take."""
 GREETING = "boring-ops-lab"
 
 
 def loopback_is_direct() -> Finding:
-    """Whether the lab's programs reach 127.0.0.1. It tries, since each program reads the proxy settings in its own way."""
+    """Whether the lab's programs reach 127.0.0.1. It tries, because each program reads the proxy settings differently."""
     name = "requests to this machine"
     with _listener() as url:
         strays = [program for program, ask in CLIENTS.items() if ask(url) != GREETING]
@@ -55,7 +55,7 @@ def _listener() -> Iterator[str]:
             self.wfile.write(GREETING.encode())
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: only the doctor's lines should appear."""
+            """Log nothing: only the doctor's lines should appear."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Greeter) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -67,7 +67,7 @@ def _listener() -> Iterator[str]:
 
 def _python(url: str) -> str:
     try:
-        # An opener of its own: the module's goes by the settings that it was first used with.
+        # A new opener: the module's default one keeps the settings it was first used with.
         with urllib.request.build_opener().open(url, timeout=TIMEOUT) as response:
             return str(response.read(100).decode(errors="replace"))
     except (OSError, http.client.HTTPException) as error:
@@ -110,7 +110,7 @@ def tunnels() -> Finding:
     """A VPN that routes the addresses of Docker or of the lab makes the clusters unreachable from this machine."""
     wanted = [*DOCKER_NETWORKS, *(network for spec in topology.defaults() for network in (spec.pod_range, spec.service_range))]
     for interface, route in tunnel_routes():
-        # A route for everything leaves the nearer networks alone.
+        # A default route does not affect more specific networks.
         taken = [network for network in wanted if route.prefixlen and route.overlaps(network)]
         if taken:
             fix = "switch the VPN off, or have it leave these ranges to this machine (split tunnel)"
@@ -134,5 +134,5 @@ def tunnel_routes() -> Iterable[tuple[str, ipaddress.IPv4Network]]:
 
 
 def _address(word: str) -> str:
-    """The kernel prints addresses as hexadecimal numbers in the machine's byte order."""
+    """An address from the kernel, which prints it as a hexadecimal number in the machine's byte order."""
     return socket.inet_ntoa(struct.pack("=L", int(word, 16)))

@@ -16,7 +16,7 @@ from labs.setup.findings import Finding
 
 
 def pinned(program: str) -> Finding:
-    """kind or k3d: at the pinned version or newer."""
+    """kind or k3d, in the pinned version or newer."""
     name = f"{program} {config.versions()[program]['version']} or newer"
     try:
         path = programs.require(program)
@@ -39,7 +39,7 @@ def kubectl() -> Finding:
 
 
 def place(path: str) -> str:
-    """Where a program is, relative to the checkout if it is inside: notebooks keep this output in git."""
+    """Where a program is, relative to the checkout if it is inside, because notebooks keep this output in git."""
     return str(Path(path).relative_to(config.ROOT)) if Path(path).is_relative_to(config.ROOT) else path
 
 
@@ -48,7 +48,7 @@ def _minor(version: str) -> int:
 
 
 def linkerd() -> Finding:
-    """Exactly the pinned release: the notebooks' lessons were recorded with it."""
+    """Exactly the pinned release, because the notebooks were recorded with it."""
     wanted = config.versions()["linkerd"]["version"]
     found = {str(path): client_version(path) for path in candidates(Paths.current().bin / "linkerd")}
     said = "; ".join(f"{version} ({path})" for path, version in found.items()) or "not installed"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding: what was checked, whether it is good, what was found, and what to type if it is not."""
+    """One finding: what was checked, whether it is good, what was found, and how to fix it if it is not."""
 
     name: str
     ok: bool
@@ -17,12 +17,12 @@ class Finding:
 
 
 def as_rows(findings: Iterable[Finding]) -> list[dict[str, object]]:
-    """The findings as JSON can carry them."""
+    """The findings as rows for JSON."""
     return [asdict(finding) for finding in findings]
 
 
 def as_lines(findings: Iterable[Finding]) -> str:
-    """The findings for a terminal: a mark, what was checked, what was found, and what to type."""
+    """The findings for a terminal: a mark, what was checked, what was found, and how to fix it."""
     lines = []
     for finding in findings:
         lines.append(f"{'✓' if finding.ok else '✗'} {finding.name}: {finding.found}")

@@ -1,4 +1,4 @@
-"""``lab image build``: the image of the lab's programs, for this engine or for a registry, and into the nodes."""
+"""``lab image build``: builds the image of the lab's programs, for this engine or a registry, and can load it into the nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def build(base: str | None, push: str | None, *, load: bool = False) -> str:
     """Build the image and return its name; see ``labs.clusters.images.build``.
 
     Raises:
-        UsageError: it is to be pushed and loaded at once, or there are no nodes to load it into.
+        UsageError: both ``push`` and ``load`` were requested, or there are no nodes to load it into.
     """
     loader = nodes_loader(push) if load else None
     made: list[str] = []
@@ -32,10 +32,10 @@ def build(base: str | None, push: str | None, *, load: bool = False) -> str:
 
 
 def nodes_loader(push: str | None) -> ImageLoader:
-    """What loads images into the running lab's nodes.
+    """The loader of images into the running lab's nodes.
 
     Raises:
-        UsageError: the image is to be pushed, or the nodes take no images from this machine's engine.
+        UsageError: ``push`` was requested, too, or the nodes accept no images from this machine's engine.
     """
     if push:
         raise errors.UsageError("an image is pushed or loaded, not both", fix="lab image build --load")

@@ -1,4 +1,4 @@
-"""The packages of the image: what the programs in pods need of the checkout's lock, with the same versions and hashes."""
+"""The packages of the image: those from the checkout's lock that programs in pods need, with the same versions and hashes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ HEADER = "# Made by `lab image lock` from requirements.in and the checkout's req
 
 
 def entries(lock: str) -> dict[str, str]:
-    """Package name → its lines of a lock: the pin, and the hashes below it."""
+    """Package name → its lines in a lock: the pin and the hashes below it."""
     blocks = re.findall(r"^[A-Za-z0-9][^\n]*\n(?:[ ]+[^\n]*\n)*", lock, re.MULTILINE)
     return {canonicalize_name(re.split(r"[=;\[ ]", block, maxsplit=1)[0]): block for block in blocks}
 
 
 def closure(names: set[str]) -> set[str]:
-    """``names`` and all they need, by what this environment's packages say of themselves."""
+    """``names`` and everything they require, according to the metadata of this environment's packages."""
     found: set[str] = set()
     waiting = set(names)
     while waiting:

@@ -1,7 +1,7 @@
-"""Calling pip so that the user's configuration says where packages come from, and nothing about how they are installed.
+"""Calls pip so that the user's configuration decides where packages come from, but not how they are installed.
 
-``user = true``, ``target``, ``prefix`` and the like would send packages elsewhere than ``.venv``; an index, a proxy or a
-certificate is what a company's network needs. Standard library only: ``scripts/bootstrap.py`` uses it.
+``user = true``, ``target``, ``prefix`` and the like would put packages outside ``.venv``, but a company's network may need an
+index, a proxy or a certificate. Standard library only: ``scripts/bootstrap.py`` uses it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from labs.wire import isolated
 
 PLACES = {"index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "client-cert", "proxy", "timeout"}
 PLACES |= {"default-timeout", "retries", "keyring-provider"}
-"""Options that say where packages come from and how to get there (pip's user guide, "Configuration")."""
+"""Options that decide where packages come from and how pip gets them (pip's user guide, "Configuration")."""
 SECTIONS = ("global", "install", ":env:")
-"""The sections that apply to ``pip install``, the strongest last; ``:env:`` is the environment."""
+"""The sections that apply to ``pip install``; later ones take precedence. ``:env:`` is the environment."""
 _ROW = re.compile(r"(?P<section>global|install|:env:)\.(?P<option>[a-z-]+)=(?P<value>'.*'|\".*\")")
 
 
 def environment(python: str, source: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for ``python -I -m pip``: no configuration files, and of the user's options those about places."""
+    """The environment for ``python -I -m pip``: no configuration files, and of the user's options only those in PLACES."""
     clean = isolated.environment(source)
     listing = subprocess.run(
         [python, "-I", "-m", "pip", "config", "list"], env=clean, capture_output=True, text=True, errors="replace", check=False
@@ -34,7 +34,7 @@ def environment(python: str, source: Mapping[str, str] = os.environ) -> dict[str
 
 
 def places_of(listing: str) -> dict[str, str]:
-    """The options about places in what ``pip config list`` prints; a stronger section wins."""
+    """The options in PLACES that ``pip config list`` prints; later SECTIONS take precedence."""
     found: dict[str, tuple[int, str]] = {}
     for row in filter(None, map(_ROW.fullmatch, listing.splitlines())):
         rank, option = SECTIONS.index(row["section"]), row["option"]

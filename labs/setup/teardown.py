@@ -1,7 +1,7 @@
-"""``lab stop`` and ``lab down`` of an embedded lab whose environment was deleted, moved, or is of another version.
+"""``lab stop`` and ``lab down`` for an embedded lab whose environment was deleted, was moved, or has another version.
 
-Standard library only. The lab's supervisor and its watchdog are found by their command line, which names this checkout; the
-watchdog sees to all other processes (``labs.embedded.watchdog``).
+Standard library only. It finds the lab's supervisor and its watchdog by their command line, which names this checkout; the
+watchdog ends all other processes (``labs.embedded.watchdog``).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from labs.wire import isolated
 
 SUPERVISOR = "labs.embedded.supervisor"
 STOP_GRACE = 20.0
-"""Seconds the lab may take to stop in order; etcd and the API servers come last."""
+"""Seconds that the lab may take to stop in order; etcd and the API servers come last."""
 EMBEDDED = ("embedded", "")
-"""What the record says of a lab that this module can remove; empty where ``lab up`` did not get that far."""
+"""Recorded backends of the labs that this module can remove; empty if ``lab up`` did not get far enough to record one."""
 
 
 def backend(state: Path) -> str:
-    """The backend of the lab that is there, as ``labs.record`` finds it too."""
+    """The backend of the lab in ``state``, read in the same way as ``labs.record``; empty if none is recorded."""
     with contextlib.suppress(OSError):
         return (state / "backend").read_text().strip()  # layout 1
     with contextlib.suppress(OSError):
@@ -37,13 +37,13 @@ def backend(state: Path) -> str:
 
 
 def stop(checkout: Path) -> int:
-    """End the lab's processes; returns how many were told to."""
+    """End the lab's processes; returns how many were told to end."""
     state = Paths.current().state
     found = supervisors(checkout, state)
     for pid in found:
         _signal(pid, signal.SIGTERM)
     if not _have_ended(checkout, state):
-        # The youngest, the supervisor, first: its watchdog then kills what is left below it.
+        # Youngest first, which is the supervisor: its watchdog then kills whatever is left below it.
         for pid in reversed(supervisors(checkout, state)):
             _signal(pid, signal.SIGKILL)
             time.sleep(1)
@@ -52,12 +52,12 @@ def stop(checkout: Path) -> int:
 
 
 def _have_ended(checkout: Path, state: Path) -> bool:
-    """Whether all supervisors end within the grace."""
+    """Whether all supervisors end within ``STOP_GRACE``."""
     return wait_until(lambda: not supervisors(checkout, state), STOP_GRACE)
 
 
 def remove(checkout: Path) -> None:
-    """End the lab's processes and remove what it left: its state, its sockets and its volumes in memory."""
+    """End the lab's processes and remove what they left: state, sockets and in-memory volumes."""
     stop(checkout)
     state = Paths.current().state
     shared_memory.remove_all()
@@ -66,7 +66,7 @@ def remove(checkout: Path) -> None:
 
 
 def supervisors(checkout: Path, state: Path) -> list[int]:
-    """The processes of this checkout's supervisor with this state folder, the oldest (its watchdog) first."""
+    """The processes of this checkout's supervisor for this state folder, oldest (its watchdog) first."""
     launcher = str(checkout.resolve() / Path(isolated.__file__).resolve().relative_to(isolated.CHECKOUT))
     found = []
     for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
@@ -85,7 +85,7 @@ def _state_of(process: Path, checkout: Path) -> Path:
 
 
 def _has_ended(process: Path) -> bool:
-    """Whether it is a zombie: nobody has asked for its exit code yet."""
+    """Whether it is a zombie, whose exit code has not been read yet."""
     return (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[0] == "Z"
 
 

@@ -16,19 +16,19 @@ MEGABYTE = 10**6
 
 
 def wanted(names: Sequence[str]) -> list[str]:
-    """``names``, or all tools that this checkout's backend can use: the stand-in mesh has a ``linkerd`` of its own."""
+    """``names``, or all tools that this checkout's backend can use; the stand-in mesh brings its own ``linkerd``."""
     standin = record.read() is not None and not backends.current().can.real_linkerd
     return list(names) or [tool for tool in TOOLS if not (tool == "linkerd" and standin)]
 
 
 def install(names: Sequence[str], progress: Progress) -> list[Path]:
-    """Download what the cache lacks and link it into ``.lab/bin``; returns the links.
+    """Download what is not in the cache and link it into ``.lab/bin``; returns the links.
 
     Raises:
-        SiteUnreachable, ChecksumMismatch, DownloadError: tools that were installed before the error stay.
+        SiteUnreachable, ChecksumMismatch, DownloadError: a download failed; the tools installed before it stay.
     """
     assets = [releases.asset(name) for name in names]
-    # What was fetched stays in the cache in any case: the next call continues.
+    # Downloaded tools stay in the cache in any case, so the next call continues from there.
     run_steps([Action(f"{asset.program} {asset.version}", partial(_install, asset)) for asset in assets], progress, keep=True)
     return [Paths.current().bin / asset.program for asset in assets]
 

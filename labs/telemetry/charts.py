@@ -104,7 +104,7 @@ def draw(panels: Sequence[Panel], *, title: str = "", reading: str = "", windows
 
 
 def bars(values: pd.Series, *, title: str, unit: str, reading: str = "") -> Chart:
-    """One bar per value, the first at the top, each with its number."""
+    """One bar per value, labelled with its number; the first is at the top."""
     figure = Figure(figsize=(WIDTH, 1.2 + 0.36 * max(len(values), 1)), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
@@ -214,7 +214,7 @@ def _panel(axis: Axes, panel: Panel, heading: str) -> None:
     low, high = axis.get_ylim()
     flat = shown.min().min() == shown.max().max()
     if shown.min().min() >= 0 and (low < 0.5 * high or flat):
-        axis.set_ylim(bottom=-0.03 * high)  # from zero, with room for a line that lies on it
+        axis.set_ylim(bottom=-0.03 * high)  # from zero, with room for a line at zero
     _direct_labels(axis, shown, panel.points)
 
 
@@ -225,7 +225,7 @@ def _line(axis: Axes, series: pd.Series, number: int, points: bool) -> None:
             series.index, series, linestyle="", marker=MARKERS[number % len(MARKERS)], markersize=4, alpha=0.6, color=colour
         )
     else:
-        # Gaps stay gaps: that a series ended is often the point.
+        # Gaps stay gaps: the end of a series is often the point.
         axis.plot(series.index, series, linestyle=STYLES[number % len(STYLES)], linewidth=2, color=colour)
 
 
@@ -254,12 +254,12 @@ def _direct_labels(axis: Axes, frame: pd.DataFrame, points: bool) -> None:
 
 
 def _height(axis: Axes) -> float:
-    """Approximate height of the axes in points; titles and ticks take their share later."""
+    """Approximate height of the axes in points; titles and ticks will take part of it."""
     return max(1.0, axis.get_window_extent().height * 72 / DPI * 0.8)
 
 
 def _spread(values: list[float], gap: float, low: float, high: float) -> list[float]:
-    """``values`` (ascending) moved apart until neighbours are ``gap`` apart, inside the axis where that is possible."""
+    """``values`` (ascending) moved apart until neighbours are ``gap`` apart, within the axis if possible."""
     placed: list[float] = []
     for value in values:
         placed.append(max(value, placed[-1] + gap) if placed else max(value, low + gap / 2))

@@ -44,7 +44,7 @@ def _pss(process: psutil.Process) -> int:
 
 
 def chart(children: Iterable[Mapping[str, Any]]) -> Chart:
-    """The memory of each process as bars; what does not run as a process of this machine has none."""
+    """The memory of each process as bars; anything that is not a process of this machine has no bar."""
     rows = list(children)
     sizes = by_component(rows)
     nothing = "The nodes are not processes of this machine; for kind and k3d, see docker stats." if rows else NONE

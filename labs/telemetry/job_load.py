@@ -1,4 +1,4 @@
-"""A load that runs as a Job of its own."""
+"""A load that runs as a separate Job."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ STARTUP_TIMEOUT = 60.0
 OWNER = "boring-ops-lab/owner"
 """Annotation on a load's Job: the process that started it."""
 KEEP = 900
-"""Seconds a finished Job stays if nobody fetches its result."""
+"""Seconds that a finished Job is kept if nobody fetches its result."""
 LABELS = {"app.kubernetes.io/name": "loadgen", "app.kubernetes.io/part-of": "boring-ops-lab"}
 
 
 def objects(plan: LoadPlan, name: str) -> list[kube.Object]:
-    """The Job that runs ``plan``, its namespace, and the service account that is its identity in the mesh."""
+    """The Job that runs ``plan``, its namespace, and the service account that gives it its identity in the mesh."""
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "loadgen", "namespace": NAMESPACE, "labels": LABELS}},
@@ -98,7 +98,7 @@ class JobLoad(Load):
         kube.delete(self._api, "Job", self.name, NAMESPACE)
 
     def _lacks(self, job: kube.Object | None) -> str | None:
-        """Condition: the generator has ended. Its proxy, pod and Job follow one after the other, within seconds."""
+        """Condition: the generator has ended. Its proxy, pod and Job end one after the other within the next seconds."""
         return None if self._exit_code() is not None else kube.finished(job)
 
     def _exit_code(self) -> int | None:

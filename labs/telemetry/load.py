@@ -13,7 +13,7 @@ from labs.telemetry.windows import Window
 
 
 class Load(ABC):
-    """A load in progress. As a context manager, it waits for its end on a normal exit and is stopped by an error.
+    """A load in progress. As a context manager, it waits for the load to end on a normal exit and stops it on an error.
 
     ``name`` says where it runs; ``windows`` are what its charts shade.
     """
@@ -49,7 +49,7 @@ class Load(ABC):
         """What the generator has printed so far."""
 
     def so_far(self, since: float | None = None) -> LoadResult:
-        """The requests that have ended; the load continues. Requests in flight are missing, the slowest among them.
+        """The requests that have ended; the load continues. Requests in flight, the slowest among them, are missing.
 
         With ``since`` (Unix time in seconds), only requests due from then on.
         """

@@ -18,7 +18,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """``rps`` requests per second for ``seconds``, whether or not responses arrive.
+    """Send ``rps`` requests per second for ``seconds``, whether or not responses arrive.
 
     ``target`` is a name in ``TARGETS`` or the base URL of an OpenAI API. ``arrivals`` is one of ``ARRIVALS``; a ramp ends at
     ``rps``. ``users`` makes it a closed loop: that many users wait for their answers, and ``rps`` is ignored. ``prompt_tokens``
@@ -45,7 +45,7 @@ class LoadPlan:
         """Reject a plan that cannot run.
 
         Raises:
-            UsageError: it names the invalid option.
+            UsageError: an option is invalid; the message names it.
         """
         if self.target not in TARGETS and not self.target.startswith("http://"):
             raise UsageError(f"no load target {self.target!r}", fix=f"{', '.join(TARGETS)}, or a URL that begins with http://")

@@ -37,7 +37,7 @@ class LoadResult:
         return part
 
     def summary(self) -> pd.DataFrame:
-        """One row: rates, errors and latency percentiles in ms. A timeout counts with the value of the timeout."""
+        """One row: rates, errors and latency percentiles in ms. The latency of a request that timed out is the timeout."""
         records = self.records
         row: dict[str, float] = {
             "requests": len(records),
@@ -53,7 +53,7 @@ class LoadResult:
         return pd.DataFrame([row], index=pd.Index([self.plan.target], name="target")).round(1)
 
     def plot(self, *, title: str = "", reading: str = "", shade: Mapping[str, tuple[float, float]] | None = None) -> Chart:
-        """Every request by intended send time and latency, failures apart, with active faults shaded.
+        """Every request by intended send time and latency, failures in a different colour, with active faults shaded.
 
         ``shade`` shades more: a label, and when it begins and ends (Unix times in seconds).
         """

@@ -1,7 +1,7 @@
-"""What the mesh costs: the same small request on four paths, and what the proxies need for it.
+"""The cost of the mesh: the latency of one small request on four paths, and the CPU and memory that the proxies use.
 
 The programs are in ``clusters/manifests/mesh-cost`` (notebook 13). The paths take turns, so that a busy minute on this machine
-affects all of them. For the cost of a real Linkerd see `LINKERD`.
+affects all of them. For the cost of a real Linkerd, see `LINKERD`.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ PROXIES: dict[str, tuple[Role, str, str, tuple[str, ...]]] = {
 SCRAPED = 2.0
 """Seconds until Prometheus has scraped the latest counts."""
 LINKERD = {MESHED: 1.4, GATEWAY: 2.0}
-"""Milliseconds that a real Linkerd added to the median at 100 requests per second: orders of magnitude (edge-26.8.3 on two kind
-clusters of a busy machine with two cores, 2026-11-24, 3,000 requests each)."""
+"""Milliseconds that a real Linkerd added to the median at 100 requests per second; orders of magnitude only (edge-26.8.3 on two
+kind clusters of a busy machine with two cores, 2026-11-24, 3,000 requests each)."""
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 MIB = 2**20
 
 Latencies = npt.NDArray[np.float64]
 Rounds = Sequence[Latencies]
-"""Latencies of one way in milliseconds, an array per round."""
+"""Latencies of one path in milliseconds, an array per round."""
 
 
 @dataclass
 class MeshCost:
-    """What came of `measure`. ``proxies``: a row per proxy with CPU per request and memory."""
+    """The result of `measure`. ``proxies``: a row per proxy with CPU per request and memory."""
 
     rounds: dict[str, list[Latencies]] = field(default_factory=dict)
     failed: dict[str, int] = field(default_factory=dict)
     proxies: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def table(self) -> pd.DataFrame:
-        """A row per way: percentiles in ms, and how far they are above the direct way's, from and to (95 % interval)."""
+        """A row per path: percentiles in ms, and how far they are above those of the direct path (with a 95 % interval)."""
         rows = {}
         for way, rounds in self.rounds.items():
             whole = np.concatenate(rounds)
@@ -71,13 +71,13 @@ class MeshCost:
         return pd.DataFrame.from_dict(rows, orient="index").round(2)
 
     def added(self, percent: float = 50) -> pd.DataFrame:
-        """Milliseconds each way adds to that percentile, a row per way: ``value``, ``low``, ``high`` (95 % interval)."""
+        """Milliseconds that each path adds to that percentile: ``value``, ``low``, ``high`` (95 % interval)."""
         ways = [way for way in self.rounds if way != DIRECT]
         found = [above(self.rounds[DIRECT], self.rounds[way], percent / 100) for way in ways]
         return pd.DataFrame(found, index=pd.Index(ways, name="way"), columns=["value", "low", "high"])
 
     def plot(self, *, title: str = "What each path adds to the median", reading: str = "") -> Chart:
-        """The ways' medians above the direct one's; without a ``reading`` it says the numbers."""
+        """How far each path's median is above the direct one; the default ``reading`` lists the numbers."""
         found = self.added()
         said = ", ".join(f"{way} {row['value']:.1f} ms" for way, row in found.iterrows())
         return intervals(
@@ -86,9 +86,9 @@ class MeshCost:
 
 
 def above(direct: Rounds, other: Rounds, share: float) -> tuple[float, float, float]:
-    """How far the quantile of ``other`` lies above that of ``direct``, and the ends of its 95 % bootstrap interval.
+    """By how much the quantile of ``other`` exceeds that of ``direct``, and the ends of its 95 % bootstrap interval.
 
-    Rounds are drawn first, the same for both, and requests within them then: requests of one round share the same conditions.
+    It draws rounds first, the same for both, then requests within them, because requests of one round share conditions.
     """
     draw = np.random.default_rng(1)
     value = float(np.quantile(np.concatenate(other), share) - np.quantile(np.concatenate(direct), share))
@@ -99,7 +99,7 @@ def above(direct: Rounds, other: Rounds, share: float) -> tuple[float, float, fl
 
 
 def _redrawn(rounds: Rounds, chosen: npt.NDArray[np.int64], share: float, draw: np.random.Generator) -> Latencies:
-    """The quantile of each resample; ``chosen`` names its rounds, a row per resample."""
+    """The quantile of each resample; ``chosen`` has a row per resample with the indices of its rounds."""
     lengths = np.array([len(latencies) for latencies in rounds])
     padded = np.array([np.pad(latencies, (0, lengths.max() - len(latencies))) for latencies in rounds])
     which = (draw.random((*chosen.shape, lengths.max())) * lengths[chosen][..., None]).astype(np.int64)
@@ -116,11 +116,11 @@ def measure(
     seconds: float = 2,
     rounds: int = 4,
 ) -> MeshCost:
-    """Ask ``rps`` times a second for ``seconds`` on each way in turn, so many rounds.
+    """Send ``rps`` requests per second for ``seconds`` on each path in turn, for this many rounds.
 
     Raises:
-        NotFound, TimedOut: a program of notebook 13 is not there, or Prometheus does not know it.
-        CommandFailed: a way leads nowhere, in kubectl's words.
+        NotFound, TimedOut: a program of notebook 13 does not exist, or Prometheus has no data about it.
+        CommandFailed: a path leads nowhere; the message is kubectl's.
     """
     found = MeshCost(rounds={way: [] for way in WAYS}, failed=dict.fromkeys(WAYS, 0))
     askers = _Askers(clusters)
@@ -137,7 +137,7 @@ def measure(
 
 
 def saturate(clusters: Mapping[str, Cluster], *, connections: int = 16, seconds: float = 3) -> pd.Series[float]:
-    """Answers per second on each way when so many connections ask again at once."""
+    """Answers per second on each path when each of ``connections`` sends its next request immediately."""
     askers = _Askers(clusters)
     found = {}
     for way in WAYS:
@@ -154,7 +154,7 @@ def rates(found: pd.Series[float]) -> Chart:
 
 
 class _Askers:
-    """The two pods that ask."""
+    """The two pods that send the requests: one with a proxy and one without."""
 
     def __init__(self, clusters: Mapping[str, Cluster]) -> None:
         self._app = clusters[primary("users").name]
@@ -168,7 +168,7 @@ class _Askers:
 
 
 def _address(cluster: Cluster) -> str:
-    """Of the pod that answers without a proxy."""
+    """The address of the pod that answers without a proxy."""
     pods = cluster.pods(PLAIN, "app=echo")
     running = pods[pods["status"] == "Running"]
     if running.empty:
@@ -183,10 +183,10 @@ class _Proxy:
 
 
 def _usage(prometheus: Mapping[str, Prometheus]) -> dict[str, _Proxy]:
-    """What the proxies in `PROXIES` say of themselves, the pods of a workload together (memory: of the largest).
+    """What the proxies in `PROXIES` report: the CPU time of all pods of a workload together, and the memory of the largest.
 
     Raises:
-        TimedOut: Prometheus does not know one of them.
+        TimedOut: Prometheus has no data about one of them.
     """
     found = {}
     for name, (role, namespace, workload, _) in PROXIES.items():
@@ -199,7 +199,7 @@ def _usage(prometheus: Mapping[str, Prometheus]) -> dict[str, _Proxy]:
 
 
 def _per_request(before: Mapping[str, _Proxy], after: Mapping[str, _Proxy], sent: Mapping[str, int]) -> pd.DataFrame:
-    """A row per proxy: what it did per request on its ways, its probes and scrapes of that time included, and its memory."""
+    """A row per proxy: CPU per request on its paths, including probes and scrapes during that time, and its memory."""
 
     def rows() -> Iterator[dict[str, float]]:
         for name, (_, _, _, ways) in PROXIES.items():

@@ -19,8 +19,8 @@ STARTUP_TIMEOUT = 60.0
 class PodLoad(Load):
     """Runs the generator with ``kubectl exec`` in a pod of the Deployment ``inside`` (``NAMESPACE/DEPLOYMENT``).
 
-    The pod's first container must have the lab's image. ``stop`` ends ``kubectl``; a container runtime that does not end a
-    program together with its client lets the generator finish its plan.
+    The pod's first container must have the lab's image. ``stop`` ends ``kubectl``; if the container runtime does not end a
+    program together with its client, the generator finishes its plan.
     """
 
     def __init__(self, cluster: Cluster, plan: LoadPlan, windows: Callable[[], Sequence[Window]], inside: str) -> None:

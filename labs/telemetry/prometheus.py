@@ -5,6 +5,7 @@ The API: https://prometheus.io/docs/prometheus/latest/querying/api/
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import time
@@ -20,9 +21,13 @@ from labs.errors import NotRunning, QueryError, TimedOut, UsageError
 from labs.waiting import attempts
 
 POINTS = 240
-"""About as many points a query asks for when no step is given: a chart at notebook width shows no more."""
+"""Approximate number of points per series when no step is given: a chart at notebook width shows no more."""
 TIMEOUT = 15.0
 """Seconds Prometheus may take to answer."""
+RETRY_FOR = 5.0
+"""Seconds for which a query is repeated if the connection is refused or reset: a Prometheus that is busy for a moment leaves
+its Service's endpoints, and every wait for a symptom asks twice a second."""
+RETRY_EVERY = 0.5
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _POSITION = re.compile(r"\b(\d+):(\d+): ")
@@ -31,13 +36,13 @@ Labels = dict[str, str]
 
 
 def seconds(duration: str | float) -> float:
-    """Seconds in a duration as PromQL writes it; a number is seconds already.
+    """Seconds in a duration as PromQL writes it; a number is already in seconds.
 
     >>> seconds("1m30s")
     90.0
 
     Raises:
-        UsageError: neither a positive number nor such a duration.
+        UsageError: it is neither a positive number nor such a duration.
     """
     if isinstance(duration, str):
         parts = _DURATION.findall(duration)
@@ -51,7 +56,7 @@ def seconds(duration: str | float) -> float:
 
 
 class Prometheus:
-    """One Prometheus server. ``cluster`` is the name that messages and frames carry."""
+    """One Prometheus server. ``cluster`` is the cluster's name in messages and frames."""
 
     def __init__(self, url: str, cluster: str) -> None:
         self.url = url.rstrip("/")
@@ -60,18 +65,18 @@ class Prometheus:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def query(self, promql: str, *, last: str | float = "5m", step: str | float | None = None) -> pd.DataFrame:
-        """The series of ``promql`` over the last while: indexed by time (UTC), a column per series.
+        """The series of ``promql`` over the time span ``last``: indexed by time (UTC), a column per series.
 
         NaN: a series had no value. Columns are named by the labels in which they differ; ``attrs`` has ``query``, ``cluster``
-        and ``labels`` (column name → all labels). ``step`` is the distance between rows, by default what makes about 240.
+        and ``labels`` (column name → all labels). ``step`` is the distance between rows; the default gives about 240 rows.
 
         Raises:
-            QueryError: Prometheus refused the query; the message is its own, with the place marked.
+            QueryError: Prometheus rejected the query; the message is Prometheus's own, with the place marked.
             NotRunning: it does not answer.
         """
         span = seconds(last)
         gap = seconds(step) if step is not None else max(1.0, round(span / POINTS))
-        # On whole steps, so that the rows of two queries fall on the same times and can be drawn in one chart.
+        # On whole steps, so that the rows of two queries have the same times and can be drawn in one chart.
         end = time.time() // gap * gap
         result = self._get("query_range", promql, {"start": f"{end - span:.3f}", "end": f"{end:.3f}", "step": f"{gap:g}"})
         frame = _frame(result["result"], promql)
@@ -81,7 +86,7 @@ class Prometheus:
     def instant(self, promql: str, *, at: float | None = None) -> pd.Series:
         """The values of ``promql`` now, one per series, named like the columns of ``query``; empty if nothing matches.
 
-        ``at``: Unix time in seconds to look at instead of now.
+        ``at``: Unix time in seconds to use instead of now.
 
         Raises:
             QueryError, NotRunning: as ``query``.
@@ -96,7 +101,7 @@ class Prometheus:
         return series
 
     def samples(self, promql: str) -> list[tuple[Labels, float]]:
-        """The vector of ``promql`` now as it comes, labels and value, for whoever asks twice a second.
+        """The current vector of ``promql`` as plain labels and values, for callers that poll twice a second.
 
         Raises:
             QueryError, NotRunning: as ``query``.
@@ -104,13 +109,13 @@ class Prometheus:
         return [(row["metric"], float(row["value"][1])) for row in self._get("query", promql, {})["result"]]
 
     def wait_until(self, promql: str, *, timeout: float = 60, every: float = 0.5) -> pd.Series:
-        """Ask until ``promql`` has a result, and return it. A comparison is the usual query: ``max(up) > 0``.
+        """Repeat ``promql`` until it has a result, and return that. The usual query is a comparison: ``max(up) > 0``.
 
         Raises:
             TimedOut: still no result after ``timeout`` seconds.
         """
         for _ in attempts(timeout, every):
-            # At a whole second, where the rows of a ``query`` end: what was waited for is in the next one.
+            # At a whole second, where the rows of a ``query`` end, so that the next ``query`` includes what this waited for.
             found = self.instant(promql, at=time.time() // 1)
             if not found.empty:
                 return found
@@ -121,17 +126,29 @@ class Prometheus:
 
     def _get(self, call: str, promql: str, parameters: dict[str, str]) -> dict[str, Any]:
         body = urllib.parse.urlencode({"query": promql, **parameters}).encode()
-        try:
-            with self._opener.open(f"{self.url}/api/v1/{call}", data=body, timeout=TIMEOUT) as response:
-                answer: dict[str, dict[str, Any]] = json.load(response)
-                return answer["data"]
-        except urllib.error.HTTPError as error:
-            raise _refused(promql, error.read().decode(errors="replace")) from None
-        except (OSError, ValueError) as error:
-            raise NotRunning(
-                f"the Prometheus of cluster {self.cluster} does not answer at {self.url}: {error}",
-                fix=f"kubectl --context {self.cluster} -n monitoring get pods",
-            ) from error
+        for spent in attempts(RETRY_FOR, RETRY_EVERY):
+            try:
+                return self._ask(call, body)
+            except urllib.error.HTTPError as error:
+                raise _refused(promql, error.read().decode(errors="replace")) from None
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                if spent >= RETRY_FOR or not _is_connection_error(error):
+                    raise NotRunning(
+                        f"the Prometheus of cluster {self.cluster} does not answer at {self.url}: {error}",
+                        fix=f"kubectl --context {self.cluster} -n monitoring get pods",
+                    ) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _ask(self, call: str, body: bytes) -> dict[str, Any]:
+        with self._opener.open(f"{self.url}/api/v1/{call}", data=body, timeout=TIMEOUT) as response:
+            answer: dict[str, dict[str, Any]] = json.load(response)
+            return answer["data"]
+
+
+def _is_connection_error(error: BaseException) -> bool:
+    """Whether nobody took the request, or the connection ended under it; a timeout is none."""
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    return isinstance(reason, ConnectionError | http.client.HTTPException)
 
 
 def column_names(metrics: Sequence[Labels], promql: str) -> list[str]:
@@ -147,7 +164,7 @@ def column_names(metrics: Sequence[Labels], promql: str) -> list[str]:
         return [metric.get("__name__") or (_name(metric, list(metric)) if len(metric) == 1 else promql)]
     keys = sorted({key for metric in metrics for key in metric})
     differing = [key for key in keys if len({metric.get(key) for metric in metrics}) > 1]
-    # A pod's name or a GPU's id already tells its address and its node: say one thing, not five.
+    # A pod's name or a GPU's ID already implies its address and its node: say one thing, not five.
     for short in (["pod"], ["gpu"], ["node"], ["gpu", "hostname"], ["gpu", "Hostname"], ["gpu", "node"]):
         if set(short) <= set(differing) and len({tuple(metric.get(key) for key in short) for metric in metrics}) == len(metrics):
             differing = short
@@ -189,7 +206,7 @@ def _refused(promql: str, body: str) -> QueryError:
 
 
 def _marked(promql: str, message: str) -> str:
-    """The line of the query that the message points at, with a caret under the place."""
+    """The line of the query that the message refers to, with a caret under the place."""
     position = _POSITION.search(message)
     lines = promql.splitlines()
     if not position or not 1 <= int(position[1]) <= len(lines):

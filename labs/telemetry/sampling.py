@@ -10,7 +10,7 @@ import pandas as pd
 
 
 class Sampling:
-    """Calls ``look`` every ``every`` seconds on a thread of its own while a ``with`` block runs.
+    """Calls ``look`` every ``every`` seconds on a separate thread while a ``with`` block runs.
 
     ``look`` returns a mapping of names to numbers, which becomes a row of ``frame``. A missing name counts as 0, because counting
     by group omits empty groups.
@@ -36,7 +36,7 @@ class Sampling:
             now = pd.Timestamp.now("UTC")
             try:
                 self._rows[now] = self._look()
-            except Exception as error:  # raised on exit: a thread cannot raise to anyone
+            except Exception as error:  # raised on exit: a thread has nobody to raise it to
                 self._error = error
                 return
             self._stop.wait(self._every)

@@ -36,7 +36,7 @@ class Objective(PlacedByRole):
     def burn_rate(self, window: str) -> str:
         """PromQL: the share of bad events in ``window``, relative to what the budget allows. No result without events."""
         good, total = rate(*self.good, window=window), rate(*self.total, window=window)
-        # If no event was good there is no series to divide; that means 0, not "no data".
+        # If no event was good, there is no series to divide; that means 0, not "no data".
         return f"(1 - ({good} or vector(0)) / ({total} > 0)) / {1 - self.target:.4g}"
 
 
@@ -68,7 +68,7 @@ def find(title: str) -> Objective:
 
 
 def burn(objective: Objective, server: Prometheus) -> pd.DataFrame:
-    """How fast the budget burns now: a row per window, NaN for a window without events."""
+    """How fast the budget is burning: a row per window, NaN for a window without events."""
     found = {window: server.instant(objective.burn_rate(window)) for window in WINDOWS}
     rates = [float(series.iloc[0]) if len(series) else float("nan") for series in found.values()]
     return pd.DataFrame({"burn rate": rates}, index=pd.Index(found, name="window"))

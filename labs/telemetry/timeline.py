@@ -113,7 +113,7 @@ def events_panel(events: Sequence[kube.Object], start: datetime, end: datetime) 
             times.setdefault(event.get("reason") or "(no reason)", []).append(moment)
     reasons = sorted(times, key=lambda reason: -len(times[reason]))
     index = pd.date_range(start, end, freq="1s", name="time")
-    # Nanoseconds on both sides: an event's microseconds are a coarser unit, into which pandas refuses to cast the index.
+    # Nanoseconds on both sides: an event's times are in microseconds, and pandas refuses to cast the index to a coarser unit.
     moments = {reason: pd.DatetimeIndex(sorted(times[reason])).as_unit("ns") for reason in reasons}
     columns = {reason: np.searchsorted(moments[reason], index.as_unit("ns"), side="right") for reason in reasons}
     frame = pd.DataFrame(columns, index=index, dtype="float64")
@@ -130,7 +130,7 @@ def span(since: float) -> float:
     """Seconds from ``since`` (Unix time) until now.
 
     Raises:
-        UsageError: ``since`` lies in the future.
+        UsageError: ``since`` is in the future.
     """
     passed = time.time() - since
     if passed <= 0:

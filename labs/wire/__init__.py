@@ -1,1 +1,1 @@
-"""What programs in pods and the rooms that drive clusters share; imports neither."""
+"""What programs in pods share with the packages that drive clusters; imports neither."""

@@ -1,7 +1,7 @@
 """Address arithmetic of the loopback network: a pod is 10.x.y.z in the API and listens on 127.x.y.z.
 
-Kubernetes refuses loopback addresses in Endpoints, and nothing on the loopback network sends a packet to 10.x. Programs
-ask ``labs.wire.network`` instead of using these functions; the stand-in mesh alone translates by itself.
+Kubernetes rejects loopback addresses in Endpoints, and nothing on the loopback network sends a packet to 10.x. Programs
+use ``labs.wire.network`` instead of these functions; only the stand-in mesh calls them directly.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ SHADOW_OFFSET = 100
 
 
 def to_loopback(address: str) -> str:
-    """The loopback address that stands for API address ``10.x.y.z``; a loopback address is returned unchanged.
+    """The loopback address for API address ``10.x.y.z``; a loopback address is returned unchanged.
 
     Raises:
         ValueError: the address is neither 10.x.y.z nor 127.x.y.z.

@@ -1,4 +1,4 @@
-"""The one builder of X.509 certificates: the clusters' keys, the mesh's anchors and issuers, its leaves, the webhook's own.
+"""Builds every X.509 certificate of the lab: for the clusters, the mesh's anchors, issuers and leaves, and the webhook.
 
 All keys are ECDSA P-256.
 """
@@ -25,7 +25,7 @@ LONGEST_COMMON_NAME = 64
 
 @dataclass(frozen=True)
 class Validity:
-    """From when until when, both aware."""
+    """When a certificate is valid; both times are timezone-aware."""
 
     begin: dt.datetime
     end: dt.datetime
@@ -50,7 +50,7 @@ class Authority:
 
     @property
     def key_pem(self) -> str:
-        """In the form that ``step`` writes and that Linkerd's tools read, ``EC PRIVATE KEY``."""
+        """The key as ``EC PRIVATE KEY``, the form that ``step`` writes and Linkerd's tools read."""
         return key_to_pem(self.key, serialization.PrivateFormat.TraditionalOpenSSL)
 
     def signed(self, other: x509.Certificate) -> bool:
@@ -66,13 +66,13 @@ class Authority:
         hosts: Sequence[str] = (),
         usages: Sequence[x509.ObjectIdentifier] = (CLIENT, SERVER),
     ) -> x509.Certificate:
-        """A certificate for ``key`` that may sign nothing; ``hosts`` are names or addresses."""
+        """A certificate for ``key`` that may not sign others; ``hosts`` are names or addresses."""
         extensions: list[tuple[x509.ExtensionType, bool]] = [
             (x509.ExtendedKeyUsage(usages), False),
             (_key_usage(signs_certificates=False), True),
             (x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False),
         ]
-        if hosts:  # RFC 5280: critical where the subject is empty
+        if hosts:  # RFC 5280: critical if the subject is empty
             extensions.append((x509.SubjectAlternativeName([_general_name(host) for host in hosts]), not list(subject)))
         return _signed(key, subject, self.certificate.subject, validity, extensions, self.key)
 
@@ -80,7 +80,7 @@ class Authority:
 def make_authority(
     common_name: str, validity: Validity, *, path_length: int | None = 0, parent: Authority | None = None
 ) -> Authority:
-    """A new authority, signed by ``parent`` or by itself; ``path_length``: how many more may stand below it."""
+    """A new authority, signed by ``parent`` or by itself; ``path_length``: how many levels of authorities may be below it."""
     key = new_key()
     subject = name(common_name)
     signer = parent.key if parent else key
@@ -130,7 +130,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def has_signed(issuer: x509.Certificate, other: x509.Certificate) -> bool:
-    """Whether the key of ``issuer`` signed ``other``, in its name."""
+    """Whether the key of ``issuer`` signed ``other``, and ``other`` names it as its issuer."""
     try:
         other.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -143,7 +143,7 @@ def new_key() -> PrivateKey:
 
 
 def name(common_name: str, organizations: Sequence[str] = ()) -> x509.Name:
-    """A subject; empty where ``common_name`` is too long to be one."""
+    """A subject; it has no common name if ``common_name`` is too long for one."""
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization) for organization in organizations]
     if len(common_name) <= LONGEST_COMMON_NAME:
         attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
@@ -166,7 +166,7 @@ def key_to_pem(key: PrivateKey, form: serialization.PrivateFormat = serializatio
 
 
 def authority_from_pem(certificate: bytes, key: bytes) -> Authority:
-    """The authority of these two files.
+    """The authority with this certificate and this key.
 
     Raises:
         ValueError: they are not PEM, or the key is not ECDSA.

@@ -1,4 +1,4 @@
-"""What a program and the GPU it computes on tell each other, over the GPU simulator's work socket (its README.md)."""
+"""The messages between a program and its GPU, over the GPU simulator's work socket (described in the simulator's README.md)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from enum import StrEnum
 
 @dataclass(frozen=True)
 class Work:
-    """What a program did with the GPU in the last ``seconds``, and what lies in the GPU's memory for it now, in bytes.
+    """What a program did with the GPU in the last ``seconds``, and what it has in the GPU's memory now, in bytes.
 
-    ``context`` names the process: a restarted container has the same ``pod`` but another CUDA context. ``pid`` is the process'
-    number as it sees it itself; 0 for one that does not say.
+    ``context`` names the process: a restarted container has the same ``pod`` but another CUDA context. ``pid`` is the process ID
+    as the process itself sees it; 0 if it does not report one.
     """
 
     pod: str = ""
@@ -34,19 +34,19 @@ class GpuState(StrEnum):
 
     OK = "ok"
     LOST = "lost"
-    """Every use of the GPU fails, in this process and in the next."""
+    """Every use of the GPU fails, in this process and in any new one."""
     FAILED = "failed"
-    """This process' context is dead: each of its calls fails with ``WorkAnswer.error``. A new process can work."""
+    """This process's context is dead: each of its calls fails with ``WorkAnswer.error``. A new process works."""
     HUNG = "hung"
-    """Kernels start and never end, without an error: pace and rates are 0."""
+    """Kernels start and never finish, without an error: pace and rates are 0."""
 
 
 @dataclass(frozen=True)
 class WorkAnswer:
-    """What the GPU says to a report.
+    """The GPU's answer to a report.
 
     ``pace`` is 1 at full clocks and less when the GPU throttles; the rates, in tokens per second for all sequences together,
-    have it in them. ``memory_free_bytes`` is what this program could still take. ``error`` is CUDA's text for LOST and FAILED.
+    already include it. ``memory_free_bytes`` is what this program can still allocate. ``error`` is CUDA's text if LOST or FAILED.
     """
 
     state: GpuState

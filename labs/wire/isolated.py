@@ -1,8 +1,8 @@
-"""Starting Python programs of this checkout so that nothing of the caller's Python leaks in.
+"""Starts Python programs of this checkout so that nothing of the caller's Python leaks in.
 
 ``python -I -X utf8 …/isolated.py MODULE ARG…`` runs a module of the checkout that this file belongs to. The current directory,
-``PYTHONPATH``, ``PYTHONSTARTUP``, ``PYTHONHOME`` and packages below the user's home do not apply, and an installed copy of the
-lab does not come first. Standard library only: ``scripts/bootstrap.py`` uses it before anything is installed.
+``PYTHONPATH``, ``PYTHONSTARTUP``, ``PYTHONHOME`` and packages below the user's home do not apply, and this checkout is found
+before an installed copy of the lab. Standard library only: ``scripts/bootstrap.py`` uses it before anything is installed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FLAGS = ("-I", "-X", "utf8")
-"""Isolated mode; and files are UTF-8 whatever the locale says (the terminal is another matter: ``settle_streams``)."""
+"""Isolated mode, and UTF-8 for files whatever the locale is (for the terminal, see ``settle_streams``)."""
 STREAM_ENCODING = "PYTHONIOENCODING"
-"""The one variable of Python's that still counts: it speaks of the terminal, not of the program."""
+"""The only Python variable that still counts: it describes the terminal, not the program."""
 PLAIN = {"✓": "+", "✗": "x", "√": "+", "×": "x", "‼": "!", "…": "...", "→": "->", "–": "-", "≥": ">=", "≤": "<="}
-"""What a terminal gets that has no such character: a tick and a cross must not both become a question mark."""
+"""Replacements for a terminal that lacks a character: a tick and a cross must not both become a question mark."""
 PLAIN_ERRORS = "boring-ops-lab.plain"
 
 
@@ -38,10 +38,10 @@ def environment(source: Mapping[str, str]) -> dict[str, str]:
 
 
 def settle_streams() -> None:
-    """Have standard output and error write in the terminal's encoding, with a plainer character where it lacks one."""
+    """Make standard output and error use the terminal's encoding, with a plainer character in place of any that it lacks."""
     encoding = stream_encoding()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # None where the caller closed it
+        if isinstance(stream, io.TextIOWrapper):  # None if the caller closed it
             stream.reconfigure(encoding=encoding, errors=PLAIN_ERRORS)
 
 
@@ -67,9 +67,9 @@ def stream_encoding() -> str:
 def main() -> None:
     """Run the module that the command line names."""
     settle_streams()
-    # At the end: a file of the checkout must not hide a module of the standard library either.
+    # At the end, so that no file of the checkout hides a module of the standard library.
     sys.path.append(str(CHECKOUT))
-    # The program sees the arguments it would see as ``python -m MODULE``.
+    # The program sees the same arguments as with ``python -m MODULE``.
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

@@ -1,4 +1,4 @@
-"""JSON bodies of requests: whatever a client sends, the worst that comes of it is a 4xx."""
+"""JSON bodies of requests: whatever a client sends, the worst result is a 4xx."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MEDIA_TYPE = "application/json"
 
 
 class BadBody(Exception):
-    """The body cannot be read. ``status`` is 400 (no JSON), 413 (too long) or 415 (says itself that it is no JSON)."""
+    """The body cannot be read. ``status`` is 400 (not JSON), 413 (too long) or 415 (its Content-Type is not JSON)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -17,9 +17,9 @@ class BadBody(Exception):
 
 
 async def read_json(request: web.Request, *, typed: bool = True) -> object:
-    """The decoded body. JSON is UTF-8 (RFC 8259); a nesting of more than 200 levels is refused.
+    """The decoded body. JSON is UTF-8 (RFC 8259); more than 200 levels of nesting are rejected.
 
-    With ``typed`` the client must call it ``application/json``.
+    With ``typed``, its Content-Type must be ``application/json``.
 
     Raises:
         BadBody: it cannot be read.

@@ -1,7 +1,7 @@
 """A small asyncio client of the Kubernetes API for the node agent and for programs in pods.
 
-Objects stay plain JSON dictionaries: a node agent must hand back fields it does not know. The rooms that drive
-clusters use the official client instead (``labs.kube``); this one exists because that one costs 60 MB and 0.6 s a process
+Objects stay plain JSON dictionaries, because a node agent must return fields it does not know. The packages that drive clusters
+use the official client instead (``labs.kube``). This client exists because the official one costs 60 MB and 0.6 s per process
 and has no asyncio watch.
 """
 
@@ -28,11 +28,11 @@ MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 RELIST_AFTER = 1.0
-"""Seconds to wait before listing again when a watch broke."""
+"""Seconds to wait before listing again after a watch breaks."""
 
 
 class ApiError(Exception):
-    """The API server answered with an error; ``code`` is the HTTP status, ``reason`` the one of metav1.Status."""
+    """The API server answered with an error; ``code`` is the HTTP status, ``reason`` that of the metav1.Status."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(f"{code} {reason}: {message}")
@@ -60,7 +60,7 @@ def path_of(resource: str, namespace: str | None = None, name: str | None = None
 
 @dataclass(frozen=True)
 class Credentials:
-    """How to reach one API server: by a token file (read for each request, since tokens rotate) or a client certificate."""
+    """Access to one API server: a client certificate, or a token file (read for each request, because tokens rotate)."""
 
     server: str
     ca_file: str
@@ -81,7 +81,7 @@ class Credentials:
 def in_cluster() -> Credentials:
     """The credentials every pod has: its service account's token and the address in ``KUBERNETES_SERVICE_HOST``.
 
-    The embedded backend has no mount namespaces: there ``CONTAINER_ROOT`` names the folder that stands for ``/``.
+    On an embedded backend without mount namespaces, ``CONTAINER_ROOT`` names the folder that acts as ``/``.
     """
     folder = os.environ.get("CONTAINER_ROOT", "") + SERVICE_ACCOUNT
     server = f"https://{os.environ['KUBERNETES_SERVICE_HOST']}:{os.environ['KUBERNETES_SERVICE_PORT']}"
@@ -98,7 +98,7 @@ class KubeApi:
 
     async def __aenter__(self) -> KubeApi:
         connector = aiohttp.TCPConnector(ssl=self._credentials.ssl_context(), limit=0)
-        # trust_env stays off: HTTP_PROXY in a pod is the mesh's, and the API server is not behind it.
+        # trust_env stays off: HTTP_PROXY in a pod is the mesh's proxy, and the API server is not behind it.
         self._http = aiohttp.ClientSession(
             self._credentials.server, connector=connector, headers={"User-Agent": self._user_agent}
         )
@@ -168,7 +168,7 @@ class KubeApi:
     async def apply(
         self, resource: str, namespace: str | None, name: str, body: Object, *, manager: str, sub: str | None = None
     ) -> Object:
-        """Server-side apply under the field manager ``manager``, taking over fields others own."""
+        """Server-side apply as field manager ``manager``; takes over fields that others own."""
         return await self.request(
             "PATCH",
             path_of(resource, namespace, name, sub),
@@ -184,7 +184,7 @@ class KubeApi:
         """Raw watch events from ``version`` on, until the server ends the stream (about every 5 to 10 minutes).
 
         Raises:
-            ApiError: among others 410, when ``version`` is too old: list again.
+            ApiError: for example 410, if ``version`` is too old: list again.
         """
         assert self._http is not None, "use 'async with KubeApi(…)'"
         query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"} | params
@@ -195,7 +195,7 @@ class KubeApi:
             if response.status >= 400:
                 raise _error(response.status, await response.text())
             buffer = b""
-            # Own line splitting: aiohttp's readline refuses lines over 64 KiB and a Pod may be larger.
+            # Split lines here: aiohttp's readline rejects lines over 64 KiB, and a Pod may be larger.
             async for chunk in response.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in filter(None, lines):
@@ -213,10 +213,10 @@ class KubeApi:
         on_sync: Callable[[], None] | None = None,
         **params: str,
     ) -> None:
-        """List, then watch, for ever: ``on_change("ADDED"|"MODIFIED"|"DELETED", object)`` in the server's order.
+        """List, then watch, forever: calls ``on_change("ADDED"|"MODIFIED"|"DELETED", object)`` in the server's order.
 
-        After a broken watch it lists again and reports what went missing meanwhile as DELETED. ``on_sync`` is called after each
-        complete list. Returns only when cancelled.
+        After a broken watch, it lists again and reports objects that have disappeared as DELETED. ``on_sync`` is called after
+        each complete list. Ends only when cancelled.
         """
         known: dict[str, Object] = {}
 

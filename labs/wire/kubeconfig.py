@@ -1,4 +1,4 @@
-"""Kubeconfig to credentials: for a command given ``--context``, and for a pod given a kubeconfig in a Secret."""
+"""Turns a kubeconfig into credentials: for a command with ``--context``, and for a pod with a kubeconfig in a Secret."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from labs.wire.kube_api import Credentials
 from labs.wire.replace_file import write_private
 
 FILES = {"certificate-authority": "ca.crt", "client-certificate": "client.crt", "client-key": "client.key"}
-"""Kubeconfig's key for a file, and the name its inline form (``…-data``) is written under."""
+"""The kubeconfig key for each file, and the file name for its inline form (``…-data``)."""
 
 
 def credentials(kubeconfig: dict[str, Any], folder: Path, context: str | None = None) -> Credentials:
-    """The credentials of ``context`` (the current one if None). Inline data is written to ``folder``, files of mode 0600.
+    """The credentials of ``context`` (the current one if None). Inline data is written to files in ``folder``, mode 0600.
 
     Raises:
-        KeyError: the context, or the cluster or user it names, does not exist; the message lists the contexts there are.
+        KeyError: the context, or the cluster or user it names, does not exist; the message lists those that do.
     """
     name = context or kubeconfig.get("current-context") or ""
     chosen = _named(kubeconfig, "contexts", name)["context"]

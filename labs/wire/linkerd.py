@@ -1,6 +1,6 @@
-"""Linkerd's names, said once: labels, annotations, API groups, ports and identities.
+"""Linkerd's names in one place: labels, annotations, API groups, ports and identities.
 
-The ``linkerd`` command of the stand-in, the stand-in's programs and whoever selects pods by Linkerd's labels use these.
+Used by the stand-in's ``linkerd`` command, its programs, and all code that selects pods by Linkerd's labels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ WORKLOAD_NS = "linkerd.io/workload-ns"
 PROXY_OWNER_PREFIX = "linkerd.io/proxy-"
 """Followed by the kind of a pod's topmost owner in lower case: ``linkerd.io/proxy-deployment``."""
 
-# Annotations that say how a pod is injected, and what the injector writes
+# Annotations that configure injection, and those that the injector writes
 INJECT = "linkerd.io/inject"
 CREATED_BY = "linkerd.io/created-by"
 PROXY_VERSION = "linkerd.io/proxy-version"
@@ -73,7 +73,7 @@ POLICY_HTTP_ROUTES = "policy.linkerd.io/v1beta3/httproutes"
 HTTP_ROUTES = "gateway.networking.k8s.io/v1/httproutes"
 TLS_ROUTES = "gateway.networking.k8s.io/v1/tlsroutes"
 
-# Controllers, as statuses name them, and the webhook
+# Controllers, as they are named in statuses, and the webhook
 POLICY_CONTROLLER = "linkerd.io/policy-controller"
 SERVICE_MIRROR = "linkerd.io/service-mirror"
 INJECTOR_WEBHOOK = "linkerd-proxy-injector.linkerd.io"
@@ -81,7 +81,7 @@ INJECTOR_WEBHOOK = "linkerd-proxy-injector.linkerd.io"
 # Ports of a proxy
 OUTBOUND_PORT = 4140
 GATEWAY_PORT = 4143
-"""A proxy's inbound port: on the stand-in only a gateway listens on it."""
+"""A proxy's inbound port; on the stand-in, only a gateway listens on it."""
 ADMIN_PORT = 4191
 
 TRUST_DOMAIN = "cluster.local"
@@ -98,5 +98,5 @@ def identity_of(service_account: str, namespace: str, trust_domain: str = TRUST_
 
 
 def identity_domain(trust_domain: str = TRUST_DOMAIN) -> str:
-    """What the identities of all ServiceAccounts of a trust domain end in."""
+    """The suffix shared by the identities of all ServiceAccounts in a trust domain."""
     return f"serviceaccount.identity.linkerd.{trust_domain}"

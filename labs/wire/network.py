@@ -1,8 +1,8 @@
-"""The network that pods live in: the one place that knows how an address of the API differs from the one on the wire.
+"""The network that pods live in: the only module that knows how an API address differs from the address on the wire.
 
 ``Loopback`` is the fallback without namespaces: a pod is 10.x.y.z in the API, and its processes listen on 127.x.y.z of this
-machine. In ``Sandbox`` (and on every other Kubernetes) an address is what the API says it is. Programs in pods call ``here()``;
-what runs outside of pods is told by its backend.
+machine. In ``Sandbox`` (and on any other Kubernetes) the two addresses are the same. Programs in pods call ``here()``; programs
+outside pods get the network from their backend.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Protocol
 from labs.wire import addresses
 
 VARIABLE = "LAB_NETWORK"
-"""Names the network in the environment of every container: ``loopback`` or ``sandbox``. Where it is not set, as in a pod of any
-other cluster, addresses are real ones."""
+"""Names the network in the environment of every container: ``loopback`` or ``sandbox``. If it is not set, as in a pod of any
+other cluster, addresses are real."""
 
 
 class Network(Protocol):
@@ -28,19 +28,19 @@ class Network(Protocol):
         ...
 
     def dial(self, address: str) -> str:
-        """The address to connect to in order to reach ``address`` of the API; other addresses and names stay unchanged."""
+        """The address to connect to for API address ``address``; other addresses and names are returned unchanged."""
         ...
 
     def bind(self, address: str, *, behind_proxy: bool = False) -> str:
-        """The address on which the owner of ``address`` listens; ``behind_proxy`` for an app whose proxy listens there itself."""
+        """The address on which the owner of ``address`` listens; ``behind_proxy``: for an app whose proxy listens there."""
         ...
 
     def shown(self, address: str) -> str:
-        """The address of the API that belongs to ``address``, one on the wire: the inverse of ``dial``."""
+        """The API address for ``address`` on the wire: the inverse of ``dial``."""
         ...
 
     def published(self, address: str, port: int) -> tuple[str, int]:
-        """Host and port at which the learner's browser and tools reach port ``port`` of ``address`` (a Service's).
+        """Host and port at which the learner's browser and tools reach ``port`` of a Service's ``address``.
 
         Raises:
             LookupError: this port is not published.
@@ -49,7 +49,7 @@ class Network(Protocol):
 
 
 class Loopback:
-    """10.x.y.z of the API is 127.x.y.z of this machine."""
+    """10.x.y.z in the API is 127.x.y.z on this machine."""
 
     name = "loopback"
 
@@ -67,7 +67,7 @@ class Loopback:
 
 
 class Sandbox:
-    """Namespaces of their own: addresses are real inside, and ``ports`` says which are published on this machine's loopback."""
+    """Separate network namespaces: addresses inside are real, and ``ports`` are those published on this machine's loopback."""
 
     name = "sandbox"
     LEARNER = "127.0.0.1"
@@ -80,7 +80,7 @@ class Sandbox:
         return address
 
     def bind(self, address: str, *, behind_proxy: bool = False) -> str:
-        # The redirect in the pod's own network namespace brings the proxy its traffic: the app listens as it always does.
+        # A redirect in the pod's network namespace sends its traffic to the proxy, so the app listens where it always does.
         return address
 
     def shown(self, address: str) -> str:
@@ -113,6 +113,6 @@ def here() -> Network:
     """The network this program's pod lives in.
 
     Raises:
-        ValueError: ``LAB_NETWORK`` names none.
+        ValueError: ``LAB_NETWORK`` does not name one.
     """
     return _named(os.environ.get(VARIABLE) or Sandbox.name)

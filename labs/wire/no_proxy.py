@@ -1,8 +1,8 @@
-"""This machine's own addresses are never asked for through a proxy.
+"""Keeps requests to this machine's own addresses away from proxies.
 
 A company's proxy cannot reach them, and ``NO_PROXY`` as most people set it (``localhost,127.0.0.1``) leaves out the rest of
 127.0.0.0/8, where parts of the lab listen. Programs read that variable differently: Go and the Kubernetes client understand
-networks, Python's urllib and httpx single addresses only. So it gets both.
+networks; Python's urllib and httpx understand only single addresses. So it gets both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 HOSTS = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
-"""Variables that name a proxy, in lower case; programs read them in upper case, too."""
+"""Variables that name a proxy, in lower case; programs also read them in upper case."""
 LISTS = ("NO_PROXY", "no_proxy")
 
 
@@ -30,15 +30,15 @@ def is_loopback(url: str) -> bool:
 
 
 def exempt(listed: str, *more: str) -> str:
-    """``listed`` (a value of NO_PROXY) with the loopback and ``more`` at its end, nothing twice."""
+    """``listed`` (a value of NO_PROXY) with the loopback addresses and ``more`` appended, without duplicates."""
     words = [word.strip() for word in listed.split(",")]
     return ",".join(dict.fromkeys(filter(None, [*words, *HOSTS, *more])))
 
 
 def exempt_environment(environment: MutableMapping[str, str] = os.environ, *more: str) -> None:
-    """Have the programs that read ``environment`` go straight to the loopback and to ``more`` (hosts or networks).
+    """Make programs that read ``environment`` connect directly to the loopback and to ``more`` (hosts or networks).
 
-    Without a proxy nothing is set: on a Mac, NO_PROXY alone would hide the system's own settings from Python.
+    If no proxy is set, this changes nothing: on a Mac, NO_PROXY alone would hide the system's own settings from Python.
     """
     if not any(environment.get(name) or environment.get(name.upper()) for name in PROXIES):
         return
@@ -47,14 +47,14 @@ def exempt_environment(environment: MutableMapping[str, str] = os.environ, *more
 
 
 def exempt_url(url: str) -> str:
-    """``url`` itself, after its host is exempt for all that this process asks and starts, if it is on this machine."""
+    """``url``, unchanged. If it is on this machine, exempt its host for this process and the processes it starts."""
     if is_loopback(url):
         exempt_environment(os.environ, urlsplit(url).hostname or "")
     return url
 
 
 def open_url(request: urllib.request.Request, timeout: float) -> http.client.HTTPResponse:
-    """``urllib.request.urlopen``, without a proxy where the URL is on this machine; ``timeout`` in seconds."""
+    """``urllib.request.urlopen``, but without a proxy if the URL is on this machine; ``timeout`` in seconds."""
     if is_loopback(request.full_url):
         response: http.client.HTTPResponse = DIRECT.open(request, timeout=timeout)
     else:

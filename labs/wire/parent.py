@@ -1,7 +1,7 @@
-"""A process whose parent dies should not be left behind.
+"""Makes a process die with its parent.
 
-``python labs/wire/parent.py PID PROGRAM ARG…`` becomes PROGRAM, which is killed when process PID, its parent, dies: for parents
-that would rather not carry ``ctypes``, 0.2 MB, themselves.
+``python labs/wire/parent.py PID PROGRAM ARG…`` becomes PROGRAM, which is killed when its parent, process PID, dies. It is for
+parents that should not load ``ctypes`` (0.2 MB) themselves.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> Callable[[], None]:
-    """For a new process, before it becomes its program: have the kernel send it ``number`` when ``parent`` dies (prctl(2))."""
+    """A function for a new process to call before exec: the kernel then sends it ``number`` when ``parent`` dies (prctl(2))."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -29,7 +29,7 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> Callable[[], N
 
 
 def main(argv: list[str]) -> int:
-    """Become the program; 127 when there is none of that name on the PATH."""
+    """Become the program; returns 127 if it is not on the PATH."""
     die_with_parent(int(argv[0]))()
     try:
         os.execvp(argv[1], argv[1:])

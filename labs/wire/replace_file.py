@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the new ones: whoever reads meanwhile, and whatever is killed meanwhile, sees no half."""
+"""Replaces files atomically: a reader sees the old file or the new one, never half of one, even if the writer is killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PRIVATE = 0o600
 
 
 def replace_text(path: Path, text: str, *, mode: int = 0o666) -> None:
-    """Put ``text`` into ``path`` in one rename; ``mode``, less the umask, holds from the first byte on."""
+    """Put ``text`` into ``path`` in one rename; ``mode``, less the umask, applies from the first byte."""
     _replace(path, text.encode(), mode)
 
 
@@ -20,7 +20,7 @@ def write_private(path: Path, content: str | bytes) -> None:
 
 def _replace(path: Path, content: bytes, mode: int) -> None:
     draft = path.with_name(path.name + ".tmp")
-    draft.unlink(missing_ok=True)  # one that was left behind has the mode it was made with
+    draft.unlink(missing_ok=True)  # a leftover draft would keep its old mode
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
     os.replace(draft, path)

@@ -1,6 +1,6 @@
-"""Where a lab's Unix sockets live: a folder with a short path that only its owner can enter.
+"""The folder for a lab's Unix sockets: its path is short, and only its owner can enter it.
 
-A socket's path has at most 107 bytes (unix(7)), and a home directory's may take all of them: then the folder is below ``/tmp``.
+A socket's path may have at most 107 bytes (unix(7)). If a home directory's path is too long for that, the folder is in ``/tmp``.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 SOCKET_PATH_LIMIT = 107
 """Bytes."""
 LONGEST_BELOW = 72
-"""Bytes of the longest path that the lab has for a socket below its folder: node, device-plugin folder, a plugin's socket."""
+"""Bytes of the longest socket path below the lab's folder: node, device-plugin folder, a plugin's socket."""
 TEMPORARY = Path("/tmp")
-"""Not ``$TMPDIR``: a lab must be found again by a command that was started elsewhere."""
+"""Not ``$TMPDIR``: a command started with another environment must find the lab, too."""
 
 
 def run_folder(cache: Path, name: str) -> Path:
-    """The folder of the lab called ``name``: below ``cache``, or below ``/tmp`` where sockets' paths would become too long."""
+    """The folder of the lab called ``name``: below ``cache``, or below ``/tmp`` if socket paths would become too long."""
     usual = cache / "run" / name
     if len(os.fsencode(usual)) + LONGEST_BELOW <= SOCKET_PATH_LIMIT:
         return usual
@@ -26,10 +26,10 @@ def run_folder(cache: Path, name: str) -> Path:
 
 
 def make(folder: Path) -> None:
-    """Make the folder, and the one that holds it, for their owner alone.
+    """Make the folder and its parent, accessible only to their owner.
 
     Raises:
-        PermissionError: one of them is somebody else's; ``/tmp`` belongs to everybody.
+        PermissionError: one of them belongs to another user (anyone can create folders in ``/tmp``), or is not a folder.
     """
     folder.parent.parent.mkdir(parents=True, exist_ok=True)
     for path in (folder.parent, folder):

@@ -6,6 +6,6 @@ from pathlib import Path
 
 
 def short(socket: Path) -> Path:
-    """The same socket by its folder's real path: a socket's path may have 107 bytes at most (unix(7)), and the path a container
-    has to a volume may be a longer link to it."""
+    """The same socket under its folder's real path. A socket's path may have at most 107 bytes (unix(7)), and a container's path
+    to a volume may be a longer link to that folder."""
     return socket.parent.resolve() / socket.name

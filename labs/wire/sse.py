@@ -14,7 +14,7 @@ class Event:
 
 
 def encode(data: str, name: str = "") -> bytes:
-    """The bytes of one event. Line breaks in ``data`` become several ``data:`` lines, as the format wants."""
+    """The bytes of one event. Each line of ``data`` becomes a ``data:`` line, as the format requires."""
     head = f"event: {name}\n" if name else ""
     lines = data.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return (head + "".join(f"data: {line}\n" for line in lines) + "\n").encode()
@@ -42,7 +42,7 @@ class Decoder:
             self._data.append(value)
         elif key == "event":
             self._name = value
-        return None  # a comment (its key is empty), id, retry, or a field no one knows: skipped, as the format says
+        return None  # a comment (its key is empty), id, retry or an unknown field: skipped, as the format requires
 
     def _dispatch(self) -> Event | None:
         data, name = self._data, self._name or "message"
@@ -51,7 +51,7 @@ class Decoder:
 
 
 def _split(buffer: bytes) -> list[bytes]:
-    """Whole lines and, last, the unfinished rest. A carriage return at the very end may be half of a CRLF: it stays there."""
+    """Whole lines and, last, the unfinished rest. A carriage return at the very end stays there: it may be half of a CRLF."""
     held = buffer.endswith(b"\r")
     body = buffer[:-1] if held else buffer
     parts = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")

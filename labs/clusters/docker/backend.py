@@ -118,7 +118,7 @@ class DockerBackend:
         """Nodes as the engine sees them; NotRunning if none of them runs."""
         clusters = self.containers.own_nodes()
         if not any(node.runs for nodes in clusters.values() for node in nodes):
-            raise errors.NotRunning("no lab is up in this checkout", fix="lab up")
+            raise record.not_running()
         file = Paths.current().kubeconfig
         started = datetime.fromtimestamp(file.stat().st_mtime).astimezone().isoformat() if file.exists() else None
         return {"backend": self.name, "pid": None, "started": started, "children": node_containers.status(clusters)}

@@ -17,8 +17,8 @@ from labs.topology import PlacedByRole, Role
 WINDOW = "5s"
 """Window of every rate: five scrapes, so that a snapshot five seconds after a repair no longer includes the failure."""
 SETTLED, AT_LEAST, AT_MOST = 0.4, pd.Timedelta(WINDOW), 0.8
-"""The start of a phase that the medians skip, because rates and temperatures need time to settle: this share of the phase and at
-least one window, as long as a fifth of the phase remains."""
+"""The medians skip the start of each phase, because rates and temperatures need time to settle: this share of the phase, at least
+one window, at most four fifths of the phase."""
 COLUMNS = ["layer", "indicator", "steady", "fault", "recovery", "moved"]
 
 
@@ -59,7 +59,7 @@ ROUND_TRIP = f"max(quantile_over_time(0.5, gateway_latency[10s]) and on (target_
 """The median of the last few probes (a busy machine delays one now and then), as long as probes come back: the gauge itself keeps
 the latency of the last one that did."""
 BUSY = 'DCGM_FI_DEV_GPU_UTIL{pod!=""} > 0'
-"""An idle GPU lowers its clock by itself, and a balancer may leave one of two idle."""
+"""Only GPUs that are working: an idle one lowers its own clock, and a balancer may leave one of two idle."""
 INDICATORS = (
     Indicator("gpu", "hottest GPU in use, °C", "gpus", 'max(DCGM_FI_DEV_GPU_TEMP{pod!=""})', 20),
     Indicator("gpu", "slowest busy clock, MHz", "gpus", f"min(DCGM_FI_DEV_SM_CLOCK and ({BUSY}))", 500),
@@ -89,7 +89,7 @@ def _medians(server: Prometheus, indicator: Indicator, phases: Phases) -> tuple[
     try:
         frame = server.query(indicator.promql, last=math.ceil(phases.age), step=1)
     except LabError:
-        # That a Prometheus does not answer is a finding too: its indicators have no values.
+        # A Prometheus that does not answer is a finding too: its indicators have no values.
         return float("nan"), float("nan"), float("nan")
     if frame.empty:
         return float("nan"), float("nan"), float("nan")

@@ -72,7 +72,7 @@ class Experiment:
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """Whether the hypothesis held, in one sentence."""
         judged = self.hypothesis.judge(self.phases.split(self.load.records)["fault"])
         claim = f"{self.hypothesis.claim!r} ({self.hypothesis.objective})"
         if self.held is None:

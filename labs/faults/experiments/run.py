@@ -24,7 +24,7 @@ from labs.telemetry.load_result import LoadResult
 from labs.waiting import attempts
 
 POLL = 0.3
-"""Seconds between two looks for the symptom: looking takes processor time from what is measured."""
+"""Seconds between checks for the symptom: each check takes processor time from what is being measured."""
 SHORTEST = 5.0
 """Seconds. The table skips the first four of a phase (``layers.settling``) and needs at least one more sample."""
 
@@ -48,10 +48,10 @@ class Length:
 
 
 def run(session: Session, fault: FaultContext, load: LoadPlan | Load, hypothesis: Hypothesis, length: Length) -> Experiment:
-    """Run one experiment. Whatever goes wrong, the fault is healed and its own load is stopped before the error propagates.
+    """Run one experiment. If anything goes wrong, heal the fault and stop the load started here before the error propagates.
 
-    A plan's ``seconds`` are ignored: the load lasts as long as the phases. A load that already runs continues afterwards, and its
-    requests still in flight when the recovery ends do not count.
+    A plan's ``seconds`` are ignored: the load lasts as long as the phases. A load that is already running continues afterwards;
+    its requests that are still in flight when the recovery ends do not count.
     """
     own = isinstance(load, LoadPlan)
     running = _start(session, load, length) if isinstance(load, LoadPlan) else load
@@ -75,7 +75,7 @@ def _start(session: Session, plan: LoadPlan, length: Length) -> Load:
 
 
 def _break_and_heal(session: Session, fault: FaultContext, length: Length) -> tuple[Phases, float | None]:
-    """The phases until the heal is done, and after how many seconds the symptom was present."""
+    """Run the phases up to the end of the heal; return their times, and the seconds until the symptom was present."""
     began = time.time()
     time.sleep(length.steady)
     with fault:

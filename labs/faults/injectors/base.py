@@ -19,11 +19,11 @@ GPU_NODE = "GPU_NODE"
 """Placeholder in rows and manifests for a node with GPUs: each backend names its nodes differently."""
 GPU_PRESENT = "nvidia.com/gpu.present=true"
 SETTLE = 90.0
-"""Seconds a heal waits until what it restored is in service again."""
+"""Seconds a heal waits for what it restored to be in service again."""
 
 
 class Injector:
-    """One kind of failure. The defaults fit one without parameters and saved state."""
+    """One kind of failure. The defaults fit one without parameters or saved state."""
 
     @property
     def cluster(self) -> str:
@@ -43,7 +43,7 @@ class Injector:
         return parameters
 
     def affected_resources(self, parameters: Parameters) -> frozenset[str]:
-        """Names of what it changes. A second fault that affects the same resource is refused: both could not be undone."""
+        """Names of what it changes. A second fault on the same resource is rejected, because the two could not both be undone."""
         return frozenset()
 
     def capture_state(self, session: Session, parameters: Parameters) -> SavedState:
@@ -132,7 +132,7 @@ class Pods(PlacedByRole):
             kube.wait(session.api(self.cluster), "Pod", name, self.namespace, kube.deleted, timeout=SETTLE)
 
     def require_one(self, session: Session) -> str:
-        """The name of the first.
+        """The name of the first pod.
 
         Raises:
             LabError: there is none.

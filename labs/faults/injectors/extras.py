@@ -23,8 +23,8 @@ class Extras(PlacedByRole, Injector):
     """Apply the objects in ``manifest`` (a file in labs/faults/manifests); the heal deletes them.
 
     Pods bound to GPU_NODE go to the node in ``parameters``, or to the first with GPUs. ``victim`` selects pods: the first is
-    deleted once the objects exist, so that its replacement meets them. ``owner`` is the Deployment that replaces it; the heal
-    nudges its ReplicaSets, whose back-off grows each time the API server refuses, and waits for it.
+    deleted once the objects exist, so that they affect its replacement. ``owner`` is the Deployment that replaces it. The heal
+    waits for that Deployment and nudges its ReplicaSets, whose back-off grows each time the API server rejects a pod.
     """
 
     role: Role
@@ -72,7 +72,7 @@ class Extras(PlacedByRole, Injector):
         ]
 
     def _nudge(self, session: Session) -> None:
-        """The controller looks at a changed ReplicaSet immediately, whatever its back-off."""
+        """Change the ReplicaSets: the controller looks at a changed one immediately, whatever its back-off."""
         assert self.victim is not None
         api, namespace = session.api(self.cluster), self.victim["namespace"]
         for row in kube.select(api, "ReplicaSet", namespace, labels=self.victim["labels"]):

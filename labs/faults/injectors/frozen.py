@@ -20,7 +20,7 @@ ACTIONS: dict[Part, Action] = {"node": "freeze", "control-plane": "freeze-contro
 class Frozen(PlacedByRole, Injector):
     """Freeze one worker node with all its pods, or a cluster's control plane (``what``).
 
-    In a control plane only its own programs stop, not the pods on the same node.
+    Freezing a control plane stops only its own programs, not the pods on the same node.
     """
 
     what: Part
@@ -49,7 +49,7 @@ class Frozen(PlacedByRole, Injector):
             kube.wait(session.api(self.cluster), "Node", node, None, kube.ready, timeout=READY_TIMEOUT)
 
     def _affected_nodes(self, session: Session, parameters: Parameters) -> list[str]:
-        """Nodes that must become Ready again: after a freeze, a control plane considers all of them lost at first."""
+        """Nodes that must become Ready again: a control plane that was frozen considers all of its nodes lost at first."""
         if self.what == "node":
             return [parameters["node"]]
         return [node.name for node in session.backend.nodes.list(self.cluster)]

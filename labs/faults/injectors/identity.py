@@ -20,7 +20,7 @@ NAMESPACE = "linkerd"
 COMPONENTS = ("linkerd-identity", "linkerd-proxy-injector")
 """They read the issuer and the anchors only when they start."""
 KEYS = (("crt.pem", "key.pem"), ("tls.crt", "tls.key"))
-"""The keys of the issuer's Secret: as Linkerd writes it, and as cert-manager does (kubernetes.io/tls)."""
+"""The keys of the issuer's Secret: those that Linkerd writes, and those that cert-manager writes (kubernetes.io/tls)."""
 EXPIRED = dt.timedelta(seconds=-1)
 
 
@@ -29,7 +29,7 @@ class ForeignAnchor(PlacedByRole, Injector):
     """Replace a cluster's issuer, then the pods of one workload, so that they request certificates.
 
     With ``expired``, the lab's own anchor signs the new issuer, which has already expired: no pod gets a certificate. Without it,
-    the cluster gets an anchor of its own: every pod gets a certificate, and the other cluster trusts none of them.
+    the cluster gets a different anchor: every pod gets a certificate, and the other cluster trusts none of them.
     """
 
     role: Role
@@ -113,10 +113,10 @@ class ForeignAnchor(PlacedByRole, Injector):
 
 
 def _keys_of(secret: kube.Object) -> tuple[str, str]:
-    """Under which keys this Secret has the certificate and its private key.
+    """The keys under which this Secret holds the certificate and its private key.
 
     Raises:
-        LabError: under none that we know.
+        LabError: it has neither of the known pairs.
     """
     data: dict[str, str] = secret.get("data") or {}
     for pair in KEYS:

@@ -13,7 +13,7 @@ from labs.waiting import attempts
 
 PROXY = "linkerd-proxy"
 KILLS = 3
-"""The kubelet restarts the container immediately at first, then after ten seconds."""
+"""How often to kill the proxy. The kubelet restarts a container immediately at first, then after ten seconds."""
 NOTICE_TIMEOUT = 15.0
 """Seconds until the kubelet notices that a container has ended."""
 

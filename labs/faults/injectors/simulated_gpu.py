@@ -18,14 +18,14 @@ from labs.waiting import attempts
 RESTART_TIMEOUT = 40.0
 """Seconds a heal waits until a server is back on its GPU."""
 INTERVAL = 0.5
-"""Seconds between two looks, of which each runs a command in a pod."""
+"""Seconds between checks; each one runs a command in a pod."""
 
 
 @dataclass(frozen=True)
 class SimulatedGpu(PlacedByRole, Injector):
     """A fault of one simulated GPU, set through ``kubectl exec`` in the simulator on its node.
 
-    Without ``gpu`` it takes a GPU that a pod uses, because an idle one shows little; without ``node``, the first match.
+    Without ``gpu``, it picks a GPU that a pod uses, because an idle one shows little; without ``node``, it picks the first match.
     """
 
     fault: str
@@ -104,7 +104,7 @@ class SimulatedGpu(PlacedByRole, Injector):
         found.ctl(parameters["node"], "fault", action, "--gpu", str(parameters["gpu"]), "--fault", self.fault)
 
     def serving(self, session: Session) -> pd.DataFrame:
-        """The GPUs that pods use: a row each with ``pod``, ``node`` and ``gpu``, the index on the node."""
+        """The GPUs that pods use: one row each, with ``pod``, ``node`` and ``gpu``, the index on the node."""
         rows = [
             {"pod": pod.rpartition("/")[2], "node": node, "gpu": gpu["index"]}
             for node, gpu in self._simulators(session).gpus()

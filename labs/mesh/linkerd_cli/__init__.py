@@ -1,1 +1,1 @@
-"""The stand-in's ``linkerd`` command: the sub-commands the notebooks type, with the real one's output and exit codes."""
+"""The stand-in's ``linkerd`` command: the sub-commands that the notebooks use, with the real command's output and exit codes."""

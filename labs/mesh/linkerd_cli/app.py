@@ -1,4 +1,4 @@
-"""The command itself: global flags, the tree of sub-commands, exit codes (0 done, 1 anything else, as Linkerd's)."""
+"""The command itself: global flags, the tree of sub-commands, and exit codes (as Linkerd's: 0 for success, otherwise 1)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ COMMANDS = {
     "version": "version",
     "viz": "viz",
 }
-"""Sub-command to the module that has it: imported only when typed, so that the command answers quickly."""
+"""Sub-command → its module, imported only when needed, so that the command answers quickly."""
 GLOBAL_FLAGS = {"--context": "context", "--kubeconfig": "kubeconfig"}
 
 
 class StandinGroup(click.Group):
-    """A group that says, of a sub-command it lacks, whether the real Linkerd has it, and what there is here."""
+    """A group whose error for an unknown sub-command says whether the real Linkerd has it, and which ones exist here."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is None:
@@ -70,7 +70,7 @@ def linkerd() -> None:
 
 
 def split_global_flags(argv: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Take ``--context`` and ``--kubeconfig`` out of a command line: Linkerd allows them before and after the sub-command.
+    """Take ``--context`` and ``--kubeconfig`` out of a command line; Linkerd allows them before and after the sub-command.
 
     >>> split_global_flags(["check", "--context=app", "--pre"])
     ({'context': 'app'}, ['check', '--pre'])

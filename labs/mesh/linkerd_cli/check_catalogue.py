@@ -1,4 +1,4 @@
-"""All checks in the order in which Linkerd makes them."""
+"""All checks, in the order in which Linkerd runs them."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ EXTENSIONS = {
         ],
     ),
 }
-"""By the value of the label ``linkerd.io/extension`` that an extension's namespace carries."""
+"""By the value of the label ``linkerd.io/extension`` on an extension's namespace."""
 
 EXTENSION_NAMESPACES = Category(
     "linkerd-extension-checks",
@@ -223,5 +223,5 @@ EXTENSION_NAMESPACES = Category(
 
 
 def data_plane(namespace: str | None) -> Category:
-    """``linkerd check --proxy``."""
+    """The checks that ``linkerd check --proxy`` adds."""
     return Category("linkerd-data-plane", [control.proxies_ready(namespace)])

@@ -15,12 +15,12 @@ from labs.waiting import async_attempts
 from labs.wire.kube_api import ApiError, KubeApi
 
 RETRY = 1.0
-"""Seconds between two looks at something that may become true yet."""
+"""Seconds between two attempts at a check that may still succeed."""
 SYMBOLS = {"success": "√", "warning": "‼", "error": "×"}
 
 
 class CheckError(Exception):
-    """A check found what should not be; ``warning`` does not make the command fail."""
+    """A check found a problem; a ``warning`` does not make the command fail."""
 
     def __init__(self, message: str, *, warning: bool = False) -> None:
         super().__init__(message)
@@ -28,16 +28,16 @@ class CheckError(Exception):
 
 
 class Skip(Exception):
-    """The check has nothing to look at: it is not shown, as with Linkerd."""
+    """The check does not apply: as in Linkerd, it is not shown."""
 
 
 Look = Callable[[KubeApi], Awaitable[Sequence[str] | None]]
-"""Raises CheckError when what it looks at is not as it should be; may return names to list under the check's line."""
+"""Raises CheckError if it finds a problem; may return names to list under the check's line."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """``hint`` is the anchor in Linkerd's list of checks; ``own`` marks those that only the stand-in makes."""
+    """``hint`` is the anchor in Linkerd's list of checks; ``own`` marks checks that only the stand-in has."""
 
     description: str
     look: Look
@@ -68,7 +68,7 @@ class Result:
 
 
 async def run_check(api: KubeApi, check: Check, deadline: float) -> Result | None:
-    """Look, again until ``deadline`` (monotonic seconds) if it may become true; None when there is nothing to look at."""
+    """Run the check, with ``check.retry`` repeatedly until ``deadline`` (monotonic seconds); None if it does not apply."""
     problem = ""
     async for _ in async_attempts(deadline - time.monotonic() if check.retry else 0, RETRY):
         try:
@@ -87,7 +87,7 @@ async def run_check(api: KubeApi, check: Check, deadline: float) -> Result | Non
 
 
 class Report:
-    """Prints results as they come (tables) or all at the end (JSON); ``failed`` after any error."""
+    """Prints results as they arrive (tables) or all at the end (JSON); ``failed`` is True after any error."""
 
     def __init__(self, output: str) -> None:
         self._output = output
@@ -117,7 +117,7 @@ class Report:
 
 
 def lines_of(result: Result) -> str:
-    """A check's lines: its description, the names it is about, or what is wrong and where to read on."""
+    """A check's lines: its description, the names it lists, and, if it failed, what is wrong and where to read more."""
     lines = [f"{SYMBOLS[result.result]} {_description(result)}"]
     if result.error:
         lines += [f"    {line}" for line in result.error.splitlines()]
@@ -137,7 +137,7 @@ def _json(result: Result) -> dict[str, str]:
 
 
 async def run_categories(api: KubeApi, categories: Sequence[Category], report: Report, wait: float) -> None:
-    """Run all checks in order; a fatal one that fails ends the run. ``wait`` in seconds, for the whole run."""
+    """Run all checks in order; a fatal one that fails ends the run. ``wait`` is in seconds, for the whole run."""
     deadline = time.monotonic() + wait
     for category in categories:
         results: list[Result] = []

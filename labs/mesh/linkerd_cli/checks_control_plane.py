@@ -1,4 +1,4 @@
-"""What ``linkerd check`` looks at in the cluster and in the control plane; ``check_catalogue`` lists it in order."""
+"""The checks that ``linkerd check`` runs on the cluster and the control plane; ``check_catalogue`` has their order."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def can_create(resource: str, group: str = "", namespace: str | None = LINKERD) 
 
 
 async def allowed(api: KubeApi, verb: str, resource: str, group: str, namespace: str | None) -> bool:
-    """Whether the API server would let this command's user do it."""
+    """Whether the API server allows this command's user to do it."""
     attributes = {"verb": verb, "resource": resource, "group": group, "namespace": namespace or ""}
     review = await api.create(
         "authorization.k8s.io/v1/selfsubjectaccessreviews",
@@ -62,7 +62,7 @@ async def allowed(api: KubeApi, verb: str, resource: str, group: str, namespace:
 
 
 async def values(api: KubeApi) -> Object:
-    """What ``linkerd install`` stored about itself.
+    """The values that ``linkerd install`` stored.
 
     Raises:
         CheckError: there is no such ConfigMap.
@@ -109,7 +109,7 @@ def is_ready(pod: Object) -> bool:
 
 
 def networks_contain(what: str, addresses: Addresses) -> Check:
-    """``clusterNetworks`` must cover the addresses: others would not be treated as the cluster's own."""
+    """``clusterNetworks`` must include the addresses; the mesh would treat others as outside the cluster."""
 
     async def look(api: KubeApi) -> None:
         stored = await values(api)
@@ -176,7 +176,7 @@ async def webhook_exists(api: KubeApi) -> None:
 
 
 async def webhook_injects(api: KubeApi) -> None:
-    """A pod that is never made (dry run) must come back with a proxy."""
+    """A pod created as a dry run must come back with a proxy."""
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -206,7 +206,7 @@ async def versions_match(api: KubeApi) -> None:
 
 
 def proxies_ready(namespace: str | None) -> Check:
-    """Every pod with a proxy (in ``namespace``, or anywhere) must have it ready."""
+    """Every proxy (in ``namespace``, or anywhere) must be ready."""
 
     async def look(api: KubeApi) -> None:
         pods = [pod for pod in await items(api, "pods", namespace) if proxy_status(pod)]
@@ -227,9 +227,9 @@ def _bullets(names: Iterable[str]) -> str:
 
 
 def proxy_status(pod: Object) -> Object | None:
-    """The container status of the pod's proxy; an empty one if it was injected but has none yet; None without a proxy.
+    """The container status of the pod's proxy; "not ready" if it has no status yet; None if the pod has no proxy.
 
-    Pods that have ended are passed over, as are those that are being removed.
+    Also None for pods that have ended or are being deleted.
     """
     spec, status = pod["spec"], pod.get("status", {})
     ended = status.get("phase") in ("Succeeded", "Failed") or pod["metadata"].get("deletionTimestamp")

@@ -1,4 +1,4 @@
-"""What ``linkerd check`` looks at in the mesh's certificates."""
+"""The checks that ``linkerd check`` runs on the mesh's certificates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def issuer(api: KubeApi) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(base64.b64decode(data.get("crt.pem") or data["tls.crt"]))
     except (KeyError, ValueError):
-        raise CheckError("linkerd-identity-issuer holds no PEM certificate under crt.pem") from None
+        raise CheckError("linkerd-identity-issuer holds no PEM certificate under crt.pem or tls.crt") from None
 
 
 async def certificate_config_valid(api: KubeApi) -> None:
@@ -54,7 +54,7 @@ def supported(certificates: Certificates) -> Look:
 
 
 Judgement = Callable[[x509.Certificate], str]
-"""What is wrong with a certificate; empty where nothing is."""
+"""What is wrong with a certificate; empty if nothing is."""
 
 
 def out_of_date(certificate: x509.Certificate) -> str:
@@ -72,12 +72,12 @@ def expires_soon(certificate: x509.Certificate) -> str:
 
 
 def within_validity(certificates: Certificates, headline: str = "Invalid anchors:") -> Look:
-    """No certificate is out of date; else the headline and a line for each that is."""
+    """Fails if a certificate is not within its validity period: with the headline and a line for each such certificate."""
     return _listing(certificates, out_of_date, headline, warning=False)
 
 
 def lasting(certificates: Certificates, headline: str = "Anchors expiring soon:") -> Look:
-    """No certificate expires within 60 days; else a warning with the headline and a line for each that does."""
+    """Warns if a certificate expires within 60 days: with the headline and a line for each such certificate."""
     return _listing(certificates, expires_soon, headline, warning=True)
 
 

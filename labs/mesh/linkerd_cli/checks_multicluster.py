@@ -1,4 +1,4 @@
-"""What ``linkerd multicluster check`` looks at: links, credentials, service mirrors, gateways."""
+"""The checks that ``linkerd multicluster check`` runs: on links, credentials, service mirrors and gateways."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def link_crd_exists(api: KubeApi) -> None:
 
 
 def for_links(look: Callable[[KubeApi, Object], Awaitable[None]]) -> Callable[[KubeApi], Awaitable[Sequence[str]]]:
-    """A check of every Link, reported together; nothing to look at while there is none."""
+    """A check of every Link, reported together; skipped if there are no Links."""
 
     async def look_at_all(api: KubeApi) -> Sequence[str]:
         found = await items(api, linkerd.LINKS, links.NAMESPACE)
@@ -50,7 +50,7 @@ def for_links(look: Callable[[KubeApi, Object], Awaitable[None]]) -> Callable[[K
 
 
 async def is_valid(_: KubeApi, link: Object) -> None:
-    """The parts that the schema cannot ask for together: a gateway has an address, a port and an identity."""
+    """What the schema cannot require: a gateway address comes with a port and an identity, and the names are the same."""
     spec, name = link["spec"], link["metadata"]["name"]
     if spec.get("gatewayAddress") and not (spec.get("gatewayPort") and spec.get("gatewayIdentity")):
         raise CheckError(f"Link {name} has a gatewayAddress but no gatewayPort or gatewayIdentity")
@@ -69,7 +69,7 @@ async def remote_api(api: KubeApi, link: Object) -> AsyncIterator[KubeApi]:
     """The other cluster's API server, with the link's credentials.
 
     Raises:
-        CheckError: the Secret is missing, or holds no kubeconfig.
+        CheckError: the Secret is missing, or does not contain a kubeconfig.
     """
     name = link["spec"]["clusterCredentialsSecret"]
     secret = await find(api, "secrets", links.NAMESPACE, name)
@@ -173,7 +173,7 @@ async def mirrors_have_links(api: KubeApi) -> None:
 
 
 async def _mirrors(api: KubeApi, selector: str) -> list[Object]:
-    """The mirror services that ``selector`` chooses; none, and there is nothing to check."""
+    """The mirror services that ``selector`` matches; skips the check if there are none."""
     found = await items(api, "services", labelSelector=selector)
     if not found:
         raise Skip
@@ -181,7 +181,7 @@ async def _mirrors(api: KubeApi, selector: str) -> list[Object]:
 
 
 async def proxies_healthy(api: KubeApi) -> None:
-    """The gateway's proxy is the extension's only one."""
+    """Checks the gateway's proxy, the only one in the extension."""
     pods = [pod for pod in await items(api, "pods", links.NAMESPACE, labelSelector="app=linkerd-gateway") if is_wanted(pod)]
     for pod in pods:
         status = proxy_status(pod)

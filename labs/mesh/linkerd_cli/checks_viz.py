@@ -1,4 +1,4 @@
-"""What ``linkerd viz check`` looks at: the lab's Prometheus and the proxies' metrics in it."""
+"""The checks that ``linkerd viz check`` runs: on the lab's Prometheus and the proxies' metrics in it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def prometheus_answers(api: KubeApi) -> None:
 
 
 async def has_proxy_metrics(api: KubeApi) -> None:
-    """Each running proxy must be a target that answers; nothing to look at while no pod is meshed."""
+    """Each running proxy must be a target that is up; skipped if no pod is meshed."""
     pods = {pod["metadata"]["name"] for pod in await items(api, "pods") if (proxy_status(pod) or {}).get("ready")}
     if not pods:
         raise Skip

@@ -1,4 +1,4 @@
-"""The cluster a command talks to: chosen by ``--context`` and ``--kubeconfig`` as with kubectl."""
+"""The cluster that a command talks to, chosen with ``--context`` and ``--kubeconfig`` as for kubectl."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Target:
-    """Which cluster: ``context`` None means the kubeconfig's current one."""
+    """Which cluster to use; ``context`` None means the kubeconfig's current one."""
 
     context: str | None
     kubeconfig: str | None
 
     def read(self) -> dict[str, Any]:
-        """The kubeconfig: ``--kubeconfig``, else ``$KUBECONFIG``, else the lab's."""
+        """The kubeconfig from ``--kubeconfig``, ``$KUBECONFIG`` or the lab, in this order."""
         path = Path(self.kubeconfig or os.environ.get("KUBECONFIG") or Paths.current().kubeconfig)
         if not path.exists():
             raise LabError(f"expected a kubeconfig at {path}; found none", fix="lab up")
@@ -40,7 +40,7 @@ class Target:
         """The kubeconfig's entry (server, certificate authority) of this target's cluster.
 
         Raises:
-            NotFound: the kubeconfig has no such context, or not the cluster that the context names.
+            NotFound: the kubeconfig lacks the context, or the cluster that the context names.
         """
         kubeconfig = self.read()
         contexts = {row["name"]: row["context"] for row in kubeconfig.get("contexts") or ()}
@@ -64,10 +64,10 @@ class Target:
                 yield api
 
     def run(self, work: Callable[[KubeApi], Awaitable[T]]) -> T:
-        """Run ``work(api)`` to its end.
+        """Run ``work(api)`` and return its result.
 
         Raises:
-            LabError: the API server refused, or did not answer.
+            LabError: the API server returned an error, or did not answer.
         """
 
         async def main() -> T:
@@ -93,7 +93,7 @@ async def find(api: KubeApi, resource: str, namespace: str | None, name: str) ->
 
 
 async def items(api: KubeApi, resource: str, namespace: str | None = None, **params: str) -> list[Object]:
-    """The objects of a list; none if the kind is not served."""
+    """The objects of a list; empty if the kind is not served."""
     try:
         found: list[Object] = (await api.list(resource, namespace, **params))["items"]
         return found

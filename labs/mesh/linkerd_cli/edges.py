@@ -1,4 +1,4 @@
-"""``linkerd viz edges``: who calls whom, and whether the connection is mTLS; and ``viz authz``: who was let in by what."""
+"""``linkerd viz edges``: who calls whom, and whether with mTLS; and ``viz authz``: what each authorization admitted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IDENTITY_SUFFIX = ".serviceaccount.identity."
 
 @dataclass(frozen=True)
 class Edge:
-    """``client_id`` and ``server_id`` are ``SA.NS``; ``no_tls_reason`` is empty when the connection is secured."""
+    """``client_id`` and ``server_id`` are ``SA.NS``; ``no_tls_reason`` is empty if the connection is secured."""
 
     src: str
     src_namespace: str
@@ -41,7 +41,7 @@ async def edges(prometheus: Prometheus, kind: Kind, namespace: str | None) -> li
 
 
 async def _client_ids(prometheus: Prometheus, kind: Kind) -> dict[tuple[str, str], list[str]]:
-    """Who was seen calling, by (namespace, name) of the callee, from what the callees' proxies counted."""
+    """The callers of each callee, by its (namespace, name), from what the callees' proxies counted."""
     by = ["namespace", kind.label, "client_id"]
     seen = await prometheus.grouped(
         f"sum by ({','.join(by)}) (response_total{selector({'direction': 'inbound', 'client_id': ''})})", by
@@ -53,7 +53,7 @@ async def _client_ids(prometheus: Prometheus, kind: Kind) -> dict[tuple[str, str
 
 
 def short_identity(identity: str) -> str:
-    """``SA.NS`` of a mesh identity.
+    """A mesh identity shortened to ``SA.NS``.
 
     >>> short_identity("chat.shop.serviceaccount.identity.linkerd.cluster.local")
     'chat.shop'
@@ -72,7 +72,7 @@ def edges_rows(found: list[Edge]) -> list[dict[str, str]]:
 
 AUTHZ_HEADER = ["ROUTE", "SERVER", "AUTHORIZATION", "UNAUTHORIZED", "SUCCESS", "RPS", "LATENCY_P50", "LATENCY_P95", "LATENCY_P99"]
 AuthzKey = tuple[str, str, str]
-"""Route, Server, and the authorization that admitted; the last is empty for what nothing admitted."""
+"""Route, Server, and the authorization that admitted the requests; the last is empty if nothing admitted them."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ async def authorizations(prometheus: Prometheus, labels: Labels, window: float) 
 
 
 def _named(kind: str, name: str, separator: str) -> str:
-    """Linkerd shows a Server by its name alone, and the kind before whatever else there is."""
+    """The name as Linkerd shows it: for a Server the name alone, for anything else with the kind before it."""
     return name if kind in ("server", "") else f"{kind}{separator}{name}"
 
 

@@ -1,4 +1,4 @@
-"""Links between clusters: making one, reading its gateway's state from the service mirror that probes it."""
+"""Links between clusters: creates them, and reads a gateway's state from the service mirror that probes it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ADMIN_PORT = 9999
 
 @dataclass(frozen=True)
 class LinkOptions:
-    """What ``link-gen`` was told; empty fields are read from the cluster."""
+    """The options of ``link-gen``; empty fields are read from the cluster."""
 
     cluster: str
     api_server: str
@@ -34,7 +34,7 @@ class LinkOptions:
 
 
 async def generate(api: KubeApi, options: LinkOptions, kubeconfig_cluster: dict[str, Any]) -> list[Manifest]:
-    """Credentials for this cluster and the Link, to be applied to the other one.
+    """Credentials for this cluster, and the Link; both are for the other cluster.
 
     Raises:
         LabError: multicluster is not installed here, its gateway has no address, or the account has no token.
@@ -68,7 +68,7 @@ async def token_of(api: KubeApi, account: str) -> str:
 
 
 def remote_kubeconfig(options: LinkOptions, token: str, cluster: dict[str, Any]) -> str:
-    """A kubeconfig of one context for the service mirror; ``cluster`` is the entry of this command's own kubeconfig."""
+    """A kubeconfig with one context for the service mirror; ``cluster`` is the entry in this command's own kubeconfig."""
     authority = cluster.get("certificate-authority-data")
     if not authority:
         with open(cluster["certificate-authority"], "rb") as file:
@@ -87,7 +87,7 @@ def remote_kubeconfig(options: LinkOptions, token: str, cluster: dict[str, Any])
 
 
 def secrets(cluster: str, kubeconfig: str) -> list[Manifest]:
-    """The credentials for the service mirror, and again for the destination controller with what it must know besides."""
+    """The credentials for the service mirror, and the same for the destination controller, with the metadata that it needs."""
     data = {"kubeconfig": base64.b64encode(kubeconfig.encode()).decode()}
     domains = {linkerd.CREDENTIALS_CLUSTER_DOMAIN: "cluster.local", linkerd.CREDENTIALS_TRUST_DOMAIN: linkerd.TRUST_DOMAIN}
     labels = {linkerd.CREDENTIALS_CLUSTER: cluster}
@@ -100,7 +100,7 @@ def secrets(cluster: str, kubeconfig: str) -> list[Manifest]:
 
 
 def link(options: LinkOptions, gateway: Object, addresses: str) -> Manifest:
-    """The Link resource; what it says of the gateway comes from the gateway Service's annotations and ports."""
+    """The Link resource; its fields about the gateway come from the gateway Service's annotations and ports."""
     notes = gateway["metadata"].get("annotations", {})
     ports = {row["name"]: row["port"] for row in gateway["spec"]["ports"]}
     return {
@@ -129,7 +129,7 @@ def link(options: LinkOptions, gateway: Object, addresses: str) -> Manifest:
 
 @dataclass(frozen=True)
 class GatewayState:
-    """What the service mirror knows of a link's gateway; ``latency_ms`` is None while it is not alive."""
+    """What the service mirror knows about a link's gateway; ``latency_ms`` is None while the gateway is not alive."""
 
     cluster: str
     alive: bool
@@ -138,7 +138,7 @@ class GatewayState:
 
 
 async def gateways(api: KubeApi) -> list[GatewayState]:
-    """The state of every link that has a controller, by its name."""
+    """The gateway state of every link that has a controller, sorted by name."""
     controllers = await items(api, "pods", NAMESPACE, labelSelector="component=controller")
     states = [await _state(pod) for pod in controllers if pod["metadata"].get("deletionTimestamp") is None]
     return sorted(states, key=lambda state: state.cluster)
@@ -162,7 +162,7 @@ async def pod_metrics(pod: Object, port: int) -> dict[str, float]:
 
 
 async def scrape(pod: Object, port: int) -> str:
-    """A pod's ``/metrics``, asked at the loopback address that stands for the pod (a real Linkerd forwards a port)."""
+    """A pod's ``/metrics``, requested directly from the pod's address on this machine (a real Linkerd forwards a port)."""
     url = f"http://{plan.network().dial(pod['status']['podIP'])}:{port}/metrics"
     timeout = aiohttp.ClientTimeout(total=5)
     async with aiohttp.ClientSession(timeout=timeout) as http, http.get(url) as response:

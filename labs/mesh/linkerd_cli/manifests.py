@@ -1,4 +1,4 @@
-"""Rendering of what ``linkerd install``, ``multicluster install`` and ``viz install`` print."""
+"""Renders the manifests that ``linkerd install``, ``multicluster install`` and ``viz install`` print."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def values_for(chart: str, assignments: tuple[str, ...]) -> dict[str, Any]:
     """The chart's defaults with ``--set`` assignments (``a.b[0].c=value``, several with commas) applied.
 
     Raises:
-        UsageError: an assignment has no ``=``, or names a top-level value the stand-in does not know (it would have no effect).
+        UsageError: an assignment has no ``=``, or its top-level value is unknown to the stand-in (it would have no effect).
     """
     values: dict[str, Any] = copy.deepcopy(_defaults()[chart])
     for assignment in (part for text in assignments for part in re.split(r"(?<!\\),", text)):
@@ -65,7 +65,7 @@ def _assign(values: Any, keys: list[str | int], value: Any) -> None:
 
 
 def _slot(values: Any, key: Any, empty: Any) -> Any:
-    """``values[key]``, made if it is not there: lists grow by one at a time, as Helm's do."""
+    """``values[key]``, created if it does not exist; as in Helm, a list can grow by one element at a time."""
     if isinstance(values, list):
         if key > len(values):
             raise UsageError(f"--set names element [{key}] of a list of {len(values)}", fix="count from [0] without a gap")
@@ -91,7 +91,7 @@ def render(template: str, values: dict[str, Any], **context: Any) -> list[Manife
 
 
 def crds() -> list[Manifest]:
-    """The policy CRDs. Gateway API's own are there before, as with Linkerd: ``clusters/gateway-api``."""
+    """The policy CRDs. As for Linkerd, Gateway API's CRDs are installed before: ``clusters/gateway-api``."""
     found: list[Manifest] = yaml.safe_load((FOLDER / "crds.yaml").read_text())["items"]
     return found
 
@@ -119,7 +119,7 @@ def control_plane(values: dict[str, Any], trust_anchors: str, issuer_certificate
 
 
 def multicluster(values: dict[str, Any]) -> list[Manifest]:
-    """The gateway, the account a linked cluster uses, and a controller per link."""
+    """The gateway, the account that a linked cluster uses, and a controller per link."""
     return render(
         "multicluster.yaml.j2",
         values,
@@ -143,5 +143,5 @@ class _NoAliases(yaml.SafeDumper):
 
 
 def to_yaml(manifests: list[Manifest]) -> str:
-    """One stream for ``kubectl apply -f -``; a block per manifest, without YAML anchors."""
+    """One stream for ``kubectl apply -f -``, with a document per manifest and without YAML anchors."""
     return "".join(f"---\n{yaml.dump(manifest, Dumper=_NoAliases, sort_keys=False, width=120)}" for manifest in manifests)

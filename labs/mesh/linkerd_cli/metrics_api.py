@@ -1,4 +1,4 @@
-"""PromQL against the lab's Prometheus: what a real Linkerd's viz extension asks its own."""
+"""PromQL queries to the lab's Prometheus; a real Linkerd's viz extension sends them to its own."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from labs.wire.kube_api import KubeApi
 NAMESPACE, SERVICE = "monitoring", "prometheus"
 Labels = dict[str, str]
 Group = tuple[str, ...]
-"""The values of the labels a query groups by, in their order."""
+"""The values of the labels that a query groups by, in the same order."""
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """One cluster's Prometheus, reached where its Service is published on this machine."""
+    """One cluster's Prometheus, at the address where its Service is published on this machine."""
 
     url: str
 
     @classmethod
     async def of(cls, api: KubeApi) -> Prometheus:
-        """Raises LabError when the cluster has none."""
+        """The Prometheus of the cluster; raises LabError if it has none."""
         service = await find(api, "services", NAMESPACE, SERVICE)
         if service is None:
             raise LabError(
@@ -41,7 +41,7 @@ class Prometheus:
         """The instant vector of a query: rows with ``metric`` (labels) and ``value`` (time, text).
 
         Raises:
-            LabError: Prometheus does not answer, or refuses the query.
+            LabError: Prometheus does not answer, or rejects the query.
         """
         try:
             async with (
@@ -59,7 +59,7 @@ class Prometheus:
         return rows
 
     async def grouped(self, promql: str, by: Sequence[str]) -> dict[Group, float]:
-        """A query's values by the labels ``by``; those that are no number (a quantile of nothing) are left out."""
+        """A query's values by the labels ``by``, without NaN (a quantile of nothing)."""
         rows = [(tuple(row["metric"].get(label, "") for label in by), float(row["value"][1])) for row in await self.query(promql)]
         return {group: value for group, value in rows if not math.isnan(value)}
 
@@ -76,7 +76,7 @@ def selector(labels: Labels) -> str:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What went through over the window; rates per second, latencies in ms; None where nothing did."""
+    """Traffic during the window; rates per second, latencies in ms; None if there was none."""
 
     success: float | None
     rps: float | None

@@ -1,4 +1,4 @@
-"""The sub-commands of the real Linkerd's CLI (edge-26.8), as data: what a learner may have read about and types here.
+"""The sub-commands of the real Linkerd CLI (edge-26.8), as data: learners may have read about them and type them here.
 
 Source: the commands under cli/cmd, multicluster/cmd and viz/cmd of github.com/linkerd/linkerd2.
 """
@@ -46,9 +46,9 @@ SUB_COMMANDS: dict[str, tuple[str, ...]] = {
         "uninstall",
     ),
 }
-"""Group ("" is the command itself) to the names the real one has there."""
+"""Group ("" is the command itself) → the real command's sub-commands in it."""
 
 
 def only_real(group: str, here: list[str]) -> list[str]:
-    """What the real one has in a group and the stand-in, which has ``here``, lacks."""
+    """The real command's sub-commands in a group, without those that the stand-in has (``here``)."""
     return sorted(set(SUB_COMMANDS[group]) - set(here))

@@ -1,4 +1,4 @@
-"""The resources ``linkerd viz`` speaks of: their names, their label in the metrics, their pods."""
+"""The resources that ``linkerd viz`` knows: their names, their labels in metrics, and their pods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labs.wire.kube_api import KubeApi, Object
 
 @dataclass(frozen=True)
 class Kind:
-    """``label`` names the resource in metrics of its own pods; ``dst_label`` in metrics of those that call it."""
+    """``label`` names the resource in its own pods' metrics, ``dst_label`` in its callers' metrics."""
 
     name: str
     label: str
@@ -38,17 +38,17 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind, and a name unless all of that kind are meant."""
+    """One resource, or all of a kind if ``name`` is None."""
 
     kind: Kind
     name: str | None = None
 
 
 def parse(words: Sequence[str]) -> Resource:
-    """``deploy``, ``deploy/chat`` or ``deploy chat``.
+    """Parse ``deploy``, ``deploy/chat`` or ``deploy chat``.
 
     Raises:
-        LabError: the kind is not one that viz knows; the message lists them.
+        LabError: viz does not know the kind; the message lists those it knows.
     """
     kind_word, _, name = words[0].partition("/")
     name = name or (words[1] if len(words) > 1 else "")
@@ -61,7 +61,7 @@ def parse(words: Sequence[str]) -> Resource:
 
 @dataclass(frozen=True)
 class Row:
-    """One resource there is; ``meshed`` counts its pods with a proxy among ``pods``, ``status`` is a pod's phase."""
+    """One existing resource: ``meshed`` of its ``pods`` have a proxy; ``status`` is a pod's phase."""
 
     namespace: str
     name: str
@@ -71,7 +71,7 @@ class Row:
 
 
 async def rows(api: KubeApi, resource: Resource, namespace: str | None) -> list[Row]:
-    """The resources of a kind, in the order of namespace and name, with the number of their pods that are meshed."""
+    """The resources of a kind, sorted by namespace and name, with the number of their meshed pods."""
     found = await items(api, resource.kind.path, None if resource.kind.name == "namespace" else namespace)
     pods = [pod for pod in await items(api, "pods", None if resource.kind.name == "namespace" else namespace) if _counts(pod)]
     chosen = [item for item in found if resource.name in (None, item["metadata"]["name"])]

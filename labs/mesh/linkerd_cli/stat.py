@@ -1,4 +1,4 @@
-"""``linkerd viz stat``: which series speak of a resource, and how its row is shown."""
+"""``linkerd viz stat``: which series describe a resource, and how its row is shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOTHING = Traffic(None, None, None, None, None)
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: of ``resource`` in ``namespace`` (None: all), over ``window`` seconds, from or to whom."""
+    """A query about ``resource`` in ``namespace`` (None: all) over ``window`` seconds, optionally from or to another resource."""
 
     resource: Resource
     namespace: str | None
@@ -33,7 +33,7 @@ Answer = tuple[Row, Traffic]
 def series(question: Question) -> tuple[Labels, Group]:
     """The labels that choose the series, and the two labels (namespace, name) that group them.
 
-    Traffic into a workload is counted by its own proxies; to a Service, or between two resources, by the callers'.
+    A workload's own proxies count the traffic to it; the callers' proxies count traffic to a Service or between two resources.
     """
     kind, namespace = question.resource.kind, question.namespace
     outbound = question.source or question.destination or kind.name in ("service", "authority")
@@ -49,7 +49,7 @@ def series(question: Question) -> tuple[Labels, Group]:
     if question.source:
         here = question.source
         labels |= {here.kind.label: here.name or ""} | _in("namespace", question.source_namespace or namespace)
-    # Chosen by the callee: a mirrored Service's series have the local name, as with Linkerd.
+    # Selected by callee: as in Linkerd, a mirrored Service's series have the local name.
     return labels | {kind.dst_label: ""} | _in("dst_namespace", namespace), ("dst_namespace", kind.dst_label)
 
 
@@ -58,7 +58,10 @@ def _in(label: str, namespace: str | None) -> Labels:
 
 
 async def ask(api: KubeApi, prometheus: Prometheus, question: Question) -> list[Answer]:
-    """A row per resource there is; with ``--from``/``--to`` or of authorities only those with traffic."""
+    """A row per existing resource. With ``--from`` or ``--to``, and for authorities, only rows with traffic.
+
+    Services and namespaces without traffic appear only if they have a meshed pod.
+    """
     labels, by = series(question)
     found = await traffic(prometheus, labels, by, question.window)
     if question.resource.kind.name == "authority":
@@ -97,7 +100,7 @@ def meshed(row: Row, kind: str) -> str:
 
 
 def cells(seen: Traffic, wide: bool) -> list[str]:
-    """The columns after MESHED; a dash where nothing was seen."""
+    """The columns after MESHED; a dash if there is no value."""
     quantiles = [_shown(value, "{:.0f}ms") for value in (seen.p50, seen.p95, seen.p99)]
     success = None if seen.success is None else seen.success * 100
     shown = [_shown(success, "{:.2f}%"), _shown(seen.rps, "{:.1f}rps"), *quantiles, _shown(seen.connections, "{:.0f}")]
@@ -109,7 +112,7 @@ def _shown(value: float | None, form: str) -> str:
 
 
 def to_rows(answers: list[Answer], question: Question) -> list[dict[str, object]]:
-    """The JSON form."""
+    """The rows for JSON output."""
     return [_json(row, seen, question.resource.kind.name) for row, seen in answers]
 
 

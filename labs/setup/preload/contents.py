@@ -1,4 +1,4 @@
-"""Which parts a backend's bundle has."""
+"""The parts of a backend's bundle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labs.setup.preload.parts import EngineImage, NodeImages, Part, Programs, To
 
 
 def parts(backend: Backend) -> list[Part]:
-    """All but the Python packages, which every bundle has."""
+    """All parts except the Python packages, which are in every bundle."""
     if not backend.can.has_containers:
         return [Programs(recipes.kubernetes(), programs.ensure), Programs(recipes.prometheus(), programs.ensure_prometheus)]
     in_engine = [*images.engine_images(backend.name), images.LAB_IMAGE]
@@ -23,16 +23,16 @@ def parts(backend: Backend) -> list[Part]:
 
 
 def tools(backend: Backend) -> list[Tool]:
-    """The command-line programs of a backend: its own, if it has one, and those that a learner types."""
+    """The command-line programs of a backend: its own, if it has one, and those that learners use."""
     names = [name for name in (backend.name, "kubectl", "linkerd") if name in releases.programs()]
     return [Tool(releases.asset(name)) for name in names]
 
 
 def pod_images(backend: Backend) -> list[str]:
-    """Every image that the notebooks' pods are made of.
+    """Every image that the notebooks' pods use.
 
     Raises:
-        MachineError: the mesh's command, which knows the mesh's images, is not there.
+        MachineError: the mesh's command, which lists the mesh's images, is not available.
     """
     mesh = mesh_for(backend.can)
     mesh.install_cli(Paths.current().bin)

@@ -20,7 +20,7 @@ from typing import IO, Any
 from labs.wire import no_proxy
 
 MAGIC = 0x184D2A50
-"""Of a skippable frame (RFC 8878, section 3.1.2); its size follows as four bytes, the lowest first."""
+"""Marks a skippable frame (RFC 8878, section 3.1.2); its size follows, as four bytes in little-endian order."""
 HEADER = struct.Struct("<II")
 MANIFEST = "manifest.json"
 WHEELS = "wheels/"
@@ -29,21 +29,21 @@ MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class FrontError(ValueError):
-    """The file does not begin as a bundle does."""
+    """The file does not begin like a bundle, or the bundle is for another machine."""
 
 
 def open_source(source: str) -> IO[bytes]:
-    """A bundle's bytes from its beginning: a file's, or what an ``http://`` address answers."""
+    """A stream of a bundle's bytes, from a file or an ``http://`` address."""
     if source.startswith(("http://", "https://")):
         return no_proxy.open_url(urllib.request.Request(source), timeout=30)
     return open(source, "rb")
 
 
 def read(source: IO[bytes]) -> zipfile.ZipFile:
-    """The front, leaving ``source`` at the first byte behind it.
+    """The front, leaving ``source`` at the first byte after it.
 
     Raises:
-        FrontError: it is something else, or cut short.
+        FrontError: it is something else, or truncated.
     """
     header = source.read(HEADER.size)
     magic, size = HEADER.unpack(header) if len(header) == HEADER.size else (0, 0)
@@ -59,7 +59,7 @@ def read(source: IO[bytes]) -> zipfile.ZipFile:
 
 
 def manifest(front: zipfile.ZipFile) -> dict[str, Any]:
-    """What the bundle says of itself.
+    """The bundle's manifest, as JSON.
 
     Raises:
         FrontError: it cannot be read.
@@ -74,7 +74,7 @@ def manifest(front: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def pack(rows: dict[str, Any], wheels: Iterable[Path]) -> bytes:
-    """The frame of a manifest and some wheels, header included. Wheels are compressed already, so they are only stored."""
+    """The frame with a manifest and wheels, including the header. Wheels are already compressed, so they are only stored."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as front:
         front.writestr(MANIFEST, json.dumps(rows, indent=1))
@@ -85,10 +85,10 @@ def pack(rows: dict[str, Any], wheels: Iterable[Path]) -> bytes:
 
 
 def wheel_key(lock: Path = ROOT / "requirements.lock") -> str:
-    """Which wheels fit: the pins, the Python, the platform.
+    """Identifies the wheels that fit: by the pins, the Python and the platform.
 
-    A lock may pin a package differently from some release of Python on (3.11.5, say): the number behind ``cp311`` counts how many
-    of these limits this Python has passed.
+    A lock may pin a package differently from a certain release of Python on (3.11.5, for example): the number after ``cp311``
+    counts how many of these limits this Python has passed.
     """
     text = lock.read_text()
     limits = {tuple(map(int, found.split("."))) for found in re.findall(r"python_full_version [<>=]+ '([\d.]+)'", text)}
@@ -98,12 +98,12 @@ def wheel_key(lock: Path = ROOT / "requirements.lock") -> str:
 
 
 def platform_name() -> str:
-    """This machine in the words of the bundle, for example ``linux-amd64``."""
+    """This machine's platform as bundles name it, for example ``linux-amd64``."""
     return f"{sys.platform}-{MACHINES.get(platform.machine(), platform.machine().lower())}"
 
 
 def cache_dir() -> Path:
-    """The user's cache folder for the lab, as ``labs.config`` has it."""
+    """The user's cache folder for the lab, the same as ``labs.paths.cache_dir``."""
     named = os.environ.get("XDG_CACHE_HOME")
     try:
         return Path(named or Path.home() / ".cache") / "boring-ops-lab"
@@ -112,12 +112,12 @@ def cache_dir() -> Path:
 
 
 def wheel_folder(key: str | None = None) -> Path:
-    """Where the wheels of a key are kept; the folder exists only when all of them are in it."""
+    """The folder for the wheels of a key; it exists only once all of them are in it."""
     return cache_dir() / "wheels" / (key or wheel_key())
 
 
 def unpack_wheels(front: zipfile.ZipFile, key: str) -> Path:
-    """Put the wheels into their folder, in one rename. Their hashes are looked at by pip, against ``requirements.lock``."""
+    """Put the wheels into their folder, in one rename. Pip checks their hashes against ``requirements.lock``."""
     folder = wheel_folder(key)
     if folder.exists():
         return folder
@@ -132,10 +132,10 @@ def unpack_wheels(front: zipfile.ZipFile, key: str) -> Path:
 
 
 def prepare(source: str) -> Path:
-    """Wheels for this Python out of the bundle at ``source``; returns their folder.
+    """Unpack the wheels for this Python from the bundle at ``source``; returns their folder.
 
     Raises:
-        FrontError: it is no bundle, or one for another Python, platform or version of the lab.
+        FrontError: it is not a bundle, or it is for another Python, platform or version of the lab.
         OSError: it cannot be read.
     """
     with open_source(source) as stream:

@@ -1,4 +1,4 @@
-"""The images that k3s itself pulls into its nodes: those its release lists, less what the lab's clusters switch off."""
+"""The images that k3s itself pulls into its nodes: those that its release lists, minus the components that the lab disables."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ COMPONENTS = {
     "metrics-server": {"mirrored-metrics-server"},
     "local-storage": {"local-path-provisioner", "mirrored-library-busybox"},
 }
-"""What k3s can be started without (``--disable=NAME``) → the images that nothing else uses. klipper-helm runs the jobs that
-install Helm charts, and Traefik's is the only one that k3s brings. An image that is not named here is always carried."""
+"""Components that k3s can disable (``--disable=NAME``) → the images that only they use. klipper-helm runs the jobs that install
+Helm charts, and Traefik's is the only chart that k3s brings. Images not named here are always in the bundle."""
 IMAGE = re.compile(r"docker\.io/(?P<path>[a-z0-9._/-]+):(?P<tag>[\w.-]+)", re.ASCII)
 
 
 @dataclass(frozen=True)
 class K3sImages:
-    """Pause, CoreDNS and the load balancer of Services, in the versions that the pinned k3s asks for.
+    """Pause, CoreDNS and the load balancer for Services, in the versions that the pinned k3s needs.
 
-    The release's own list is fetched when a bundle is made and is a member of it: afterwards it tells, without a network, which
-    archives there must be. Pods wait for them (the kubelet tries again) and nodes are Ready without, as k3s brings its pod
-    network in its own program: so it is soon enough that ``lab up`` loads them once the nodes are.
+    ``lab preload save`` downloads the release's list and puts it into the bundle, so that later, without a network, the list says
+    which archives must exist. ``lab up`` can load them after the nodes are Ready: nodes do not need them, because the pod network
+    is part of the k3s program, and pods wait for them, because the kubelet tries again.
     """
 
     title: ClassVar[str] = "images of k3s"
@@ -49,7 +49,7 @@ class K3sImages:
         return {str(self.listing.relative_to(cache_dir())): self.listing, **self.archives.files}
 
     def gather(self, progress: Progress) -> None:
-        """Fetch the list, and have the engine pull what it names.
+        """Download the list, and make the engine pull the images that it names.
 
         Raises:
             SiteUnreachable, DownloadError: the list is not available, or is not a list.
@@ -71,13 +71,13 @@ class K3sImages:
 
 
 def release() -> str:
-    """The release of k3s behind the node image, whose tag has a hyphen where the release has a plus: v1.36.1-k3s1."""
+    """The release of k3s in the node image, whose tag has a hyphen instead of the release's plus: v1.36.1-k3s1."""
     (image,) = images.node_images("k3d")
     return image.rpartition(":")[2].replace("-k3s", "+k3s")
 
 
 def disabled() -> set[str]:
-    """The components of k3s that every cluster of the lab does without."""
+    """The components of k3s that every cluster of the lab disables."""
     documents = [yaml.safe_load(path.read_text()) for path in (config.CLUSTERS / "k3d").glob("*.yaml")]
     arguments = [{row["arg"] for row in document["options"]["k3s"]["extraArgs"]} for document in documents]
     common = set.intersection(*arguments)
@@ -85,12 +85,12 @@ def disabled() -> set[str]:
 
 
 def needed(text: str, disabled: set[str]) -> list[str]:
-    """The images of k3s's list that its nodes pull, as Docker names them (``rancher/mirrored-pause:3.6``).
+    """The images in k3s's list that its nodes pull, as Docker names them (``rancher/mirrored-pause:3.6``).
 
-    Docker leaves ``docker.io/`` away where it lists images and names them in an archive; containerd puts it back on import.
+    Docker omits ``docker.io/`` when it lists images or names them in an archive; containerd adds it again on import.
 
     Raises:
-        DownloadError: it is not the list but, say, the page of a hotel's network.
+        DownloadError: it is not the list but, for example, the login page of a hotel's network.
     """
     unused = set().union(*(COMPONENTS.get(name, set()) for name in disabled))
     found = [IMAGE.fullmatch(line) for line in text.split()]

@@ -1,4 +1,4 @@
-"""``lab preload load``: look at all of a bundle before anything of it is used, then put it into the cache folder."""
+"""``lab preload load``: checks a whole bundle before using any of it, then puts it into the cache folder."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ COPY = "copy it again: the checksums that 'lab preload serve' or sha256sum print
 
 
 def read_manifest(source: Path) -> Manifest:
-    """What the bundle says of itself.
+    """The bundle's manifest.
 
     Raises:
-        BundleError: it is no bundle, or damaged at its beginning.
+        BundleError: it is not a bundle, or its beginning is damaged.
     """
     with source.open("rb") as stream:
         return _manifest(stream, source)
@@ -40,7 +40,7 @@ def _manifest(stream: IO[bytes], source: Path) -> Manifest:
 
 
 def load(source: Path, parts: Sequence[Part], progress: Progress) -> Manifest:
-    """Put every member into the cache folder; what is there already is replaced. ``parts`` are made ready afterwards.
+    """Put every member into the cache folder, replacing what is already there, then make ``parts`` ready for use.
 
     Raises:
         BundleError: it is truncated, damaged, or for another machine or version; nothing was changed.
@@ -64,7 +64,7 @@ def load(source: Path, parts: Sequence[Part], progress: Progress) -> Manifest:
 
 
 def require_room(manifest: Manifest) -> None:
-    """Raise DiskFull unless the members fit beside what is there."""
+    """Raise DiskFull unless the disk has room for the members."""
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
     need, free = sum(member.bytes for member in manifest.members), shutil.disk_usage(folder).free
@@ -76,7 +76,7 @@ def require_room(manifest: Manifest) -> None:
 
 
 def check(source: Path, progress: Progress) -> Manifest:
-    """Read all of a bundle and compare every checksum; nothing is written.
+    """Read a whole bundle and compare every checksum; writes nothing.
 
     Raises:
         BundleError: it is truncated or damaged.
@@ -88,7 +88,7 @@ def check(source: Path, progress: Progress) -> Manifest:
 
 
 def unpack(stream: IO[bytes], manifest: Manifest, folder: Path | None, progress: Progress) -> None:
-    """Compare every member with the manifest, writing it below ``folder`` if there is one.
+    """Compare every member with the manifest, and write it below ``folder`` if that is given.
 
     Raises:
         BundleError: a member is missing, damaged, or not in the manifest.
@@ -106,7 +106,7 @@ def unpack(stream: IO[bytes], manifest: Manifest, folder: Path | None, progress:
 
 
 def members(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and content of each regular file of the archive behind the front.
+    """Name and content of each regular file in the archive after the front.
 
     Raises:
         BundleError: the archive ends early or cannot be read.
@@ -121,7 +121,7 @@ def members(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def receive(content: IO[bytes], member: Member, folder: Path | None) -> None:
-    """Read one member, write it below ``folder`` if there is one, and compare."""
+    """Read one member, write it below ``folder`` if that is given, and compare its checksum."""
     seen = hashlib.sha256()
     path = folder / member.path if folder else Path("/dev/null")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def receive(content: IO[bytes], member: Member, folder: Path | None) -> None:
 
 
 def settle(staging: Path, cache: Path) -> None:
-    """Move each program folder, tool and image from ``staging`` to its place, in one rename each."""
+    """Move each program folder, tool and image from ``staging`` to its place, with one rename each."""
     for kind in sorted(staging.iterdir()) if staging.exists() else ():
         (cache / kind.name).mkdir(parents=True, exist_ok=True)
         for entry in sorted(kind.iterdir()):

@@ -1,4 +1,4 @@
-"""What a bundle says of itself, and whether it is for this machine and this version of the lab."""
+"""The manifest of a bundle, and whether the bundle is for this machine and this version of the lab."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PINS = (config.CLUSTERS / "versions.toml", config.ROOT / "requirements.lock")
 
 @dataclass(frozen=True)
 class Member:
-    """One file: its path below the cache folder, its size in bytes, its SHA-256."""
+    """One file: its path below the cache folder, its size in bytes, and its SHA-256."""
 
     path: str
     bytes: int
@@ -27,9 +27,9 @@ class Member:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The list of a bundle's members, and for whom it was made.
+    """The list of a bundle's members, and the machines it is for.
 
-    ``wheels`` is the key of the Python packages in its front: see ``front.wheel_key``.
+    ``wheels`` is the key of the Python packages in the front: see ``front.wheel_key``.
     """
 
     backend: str
@@ -40,15 +40,15 @@ class Manifest:
     format: int = FORMAT
 
     def rows(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The manifest as JSON rows."""
         return asdict(self)
 
     @classmethod
     def of(cls, rows: dict[str, Any]) -> Manifest:
-        """Read what ``rows`` wrote.
+        """Read what ``rows`` returned.
 
         Raises:
-            BundleError: it is of another format, or a member would be written outside the cache folder.
+            BundleError: it has another format or cannot be read, or a member would be written outside the cache folder.
         """
         if rows.get("format") != FORMAT:
             raise errors.BundleError(f"expected a bundle of format {FORMAT}; found {rows.get('format')}", fix=AGAIN)
@@ -75,12 +75,12 @@ AGAIN = "create one here or on a machine like this: lab preload save"
 
 
 def version() -> str:
-    """The lab's version and a hash of everything it pins: bundles of one are of no use to another."""
+    """The lab's version and a hash of everything it pins: a bundle fits only the version that made it."""
     pins = hashlib.sha256(b"\0".join(path.read_bytes() for path in PINS)).hexdigest()[:8]
     return f"{VERSION}+{pins}"
 
 
 def is_inside(path: str) -> bool:
-    """Whether a member's path stays below the folder it is unpacked into."""
+    """Whether a member's path stays below the folder that it is unpacked into."""
     parts = PurePosixPath(path).parts
     return len(parts) >= 2 and not path.startswith("/") and ".." not in parts

@@ -1,4 +1,4 @@
-"""What a lab needs beside its Python packages: each part knows its place in the cache, how to get it, what is missing."""
+"""What a lab needs besides its Python packages: each part knows its place in the cache, how to get it, and what is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from labs.steps import Progress
 
 
 class Part(Protocol):
-    """Something to carry. ``files`` are its members (path below the cache folder → file), once ``gather`` has run."""
+    """Part of a bundle. ``files`` are its members (path below the cache folder → file), once ``gather`` has run."""
 
     @property
     def title(self) -> str: ...
@@ -27,18 +27,18 @@ class Part(Protocol):
     def files(self) -> dict[str, Path]: ...
 
     def gather(self, progress: Progress) -> None:
-        """Fetch, compile or export it, if that was not done yet."""
+        """Download, compile or export it, unless that has been done already."""
 
     def missing(self) -> str | None:
         """What a lab without a network would lack on this machine, or None."""
 
     def unpacked(self, progress: Progress) -> None:
-        """Its files are in the cache folder now: do what else makes them usable."""
+        """Called once its files are in the cache folder: do whatever else makes them usable."""
 
 
 @dataclass(frozen=True)
 class Programs:
-    """The embedded backend's compiled programs of one recipe; ``ensure`` is what compiles them."""
+    """The embedded backend's compiled programs from one recipe; ``ensure`` compiles them."""
 
     recipe: Recipe
     ensure: Callable[[Progress], None]
@@ -60,7 +60,7 @@ class Programs:
         return None if ready_made else checksums.damage(self.recipe.output, self.recipe.programs)
 
     def unpacked(self, progress: Progress) -> None:
-        """They were checked against the bundle's checksums: from here on the cache's own list stands for them."""
+        """Write the cache's own list of checksums; the programs have already been checked against the bundle's."""
         checksums.write(self.recipe.output, self.recipe.programs)
 
 
@@ -107,7 +107,7 @@ class NodeImage:
         return {str(self.archive.relative_to(cache_dir())): self.archive}
 
     def gather(self, progress: Progress) -> None:
-        """Have the engine pull it for its own platform (of an image for several, only that is carried) and export it."""
+        """Make the engine pull it for its own platform (the only one that goes into the bundle) and export it."""
         engine = docker.engine()
         name = self.name.partition("@")[0]
         if self.name == images.LAB_IMAGE:
@@ -116,7 +116,7 @@ class NodeImage:
             progress.note(f"pulling {self.name}")
             images.pull(self.name, engine)
         if name != self.name:
-            # An archive keeps tags only.
+            # An archive keeps only tags.
             docker.docker("image", "tag", self.name, name)
         progress.note(f"exporting {name}")
         self.archive.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ class NodeImage:
 
 @dataclass(frozen=True)
 class EngineImage(NodeImage):
-    """An image that the engine itself must have: the nodes', and the lab's own, which is built."""
+    """An image that the engine itself must have: the node images, and the lab's own, which is built here."""
 
     @property
     def archive(self) -> Path:
@@ -149,7 +149,7 @@ class EngineImage(NodeImage):
 
 @dataclass(frozen=True)
 class NodeImages:
-    """Images for the nodes whose names come to light late: a program of the bundle tells them, or a list in it does."""
+    """Images for the nodes whose names are known only later, from a program or a list in the bundle."""
 
     title: str
     names: Callable[[], list[str]]
@@ -171,7 +171,7 @@ class NodeImages:
 
 
 def missing(parts: Iterable[Part]) -> list[str]:
-    """What a lab without a network would lack; a part that cannot be looked at counts as missing."""
+    """What a lab without a network would lack; a part that cannot be checked counts as missing."""
     found: list[str] = []
     for part in parts:
         try:

@@ -23,7 +23,7 @@ from labs.setup.preload.parts import Part
 from labs.steps import Action, Progress, run_steps
 
 LEVEL = 6
-"""Of compression: programs shrink to a third; higher levels take minutes and win a few per cent."""
+"""Compression level: programs shrink to a third; higher levels take minutes and gain only a few per cent."""
 PIP_TIMEOUT = 1800.0
 
 
@@ -50,10 +50,10 @@ def _made(folder: Path) -> Path:
 
 
 def download_wheels(folder: Path, progress: Progress) -> None:
-    """The packages of requirements.lock for this Python and platform; pip compares their hashes with the lock's.
+    """Download the packages in requirements.lock for this Python and platform; pip compares their hashes with the lock's.
 
     Raises:
-        CommandFailed: no network, or a package without a wheel for this platform.
+        CommandFailed: there is no network, or a package has no wheel for this platform.
     """
     options = ["--disable-pip-version-check", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     command = [sys.executable, "-I", "-m", "pip", "download", *options]
@@ -71,7 +71,7 @@ def describe(path: str, file: Path) -> Member:
 
 
 def write(target: Path, manifest: Manifest, files: dict[str, Path], wheels: Path, progress: Progress) -> None:
-    """The front, then the archive of ``files`` (member → file), in the manifest's order."""
+    """Write the front, then the archive of ``files`` (member → file), in the manifest's order."""
     draft = target.with_name(f".{target.name}.part")
     total, done = sum(member.bytes for member in manifest.members), 0
     try:
@@ -89,7 +89,7 @@ def write(target: Path, manifest: Manifest, files: dict[str, Path], wheels: Path
 
 
 def add(archive: tarfile.TarFile, member: Member, file: Path) -> None:
-    """One member, without the owner and the time of this machine: the same parts give the same bytes."""
+    """Add one member without this machine's owner and times, so that the same parts give the same bytes."""
     row = tarfile.TarInfo(member.path)
     row.size, row.mode = member.bytes, 0o755 if member.executable else 0o644
     with file.open("rb") as content:

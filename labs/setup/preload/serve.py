@@ -1,4 +1,4 @@
-"""``lab preload serve``: one port from which a room fetches a bundle."""
+"""``lab preload serve``: one port from which a classroom downloads a bundle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PORT = 8737
 
 
 def application(bundle: Path, checksum: str) -> web.Application:
-    """``/NAME`` is the bundle (ranges work, so that an interrupted download goes on), ``/`` says what to type."""
+    """``/NAME`` is the bundle (with ranges, so that an interrupted download can continue); ``/`` says what to type."""
 
     async def index(request: web.Request) -> web.Response:
         return web.Response(text=instructions(f"http://{request.host}", bundle, checksum))

@@ -1,1 +1,1 @@
-"""gRPC's health-checking protocol as protobuf modules: what a gRPC probe asks, and what tests answer."""
+"""gRPC's health-checking protocol as protobuf modules: gRPC probes send it, and servers in tests answer it."""

@@ -8,7 +8,8 @@ from labs.clusters import console
 
 
 def test_in_a_notebook_each_step_is_one_plain_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")  # as Jupyter's kernels have it
+    for name in ("FORCE_COLOR", "JPY_PARENT_PID"):
+        monkeypatch.setenv(name, "1")  # as Jupyter's kernels have them
     monkeypatch.setattr(console, "LINE_EVERY", 0.0)
     progress = console.ConsoleProgress()
     progress.begin("Nodes")
@@ -17,9 +18,25 @@ def test_in_a_notebook_each_step_is_one_plain_line(monkeypatch: pytest.MonkeyPat
     progress.end(1.26)
     progress.begin("Cluster objects")
     progress.end(0.5, "refused")
-    assert capsys.readouterr().err.splitlines() == [
+    console.say("The clusters are up.")
+    shown = capsys.readouterr()
+    assert shown.err == "", "a notebook shows it in red"
+    assert shown.out.splitlines() == [
         "  Nodes: waiting for [gpu-worker]",
         "  Nodes: 50%, one of two",
         "✓ Nodes (1.3 s)",
         "✗ Cluster objects: refused (0.5 s)",
+        "The clusters are up.",
     ]
+
+
+def test_elsewhere_results_have_stdout_for_themselves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("JPY_PARENT_PID", raising=False)
+    progress = console.ConsoleProgress()
+    progress.begin("Nodes")
+    progress.end(1.0)
+    console.say("The clusters are up.")
+    shown = capsys.readouterr()
+    assert shown.out == "" and shown.err.splitlines() == ["✓ Nodes (1.0 s)", "The clusters are up."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ import pytest
 
 from labs import config
 from labs.course import checks
-from labs.course.checks import Check, Finding, Report, Result, run_one, select
+from labs.course.checks import Check, Finding, Report, Result, run_all, run_one, select, waiting_line
 from labs.course.mime import CHECK_MIME
 from labs.course.notebooks import all_notebooks
 from labs.errors import CheckFailed, NotFound, TimedOut
@@ -55,12 +56,40 @@ def test_a_mistake_in_a_check_is_not_hidden() -> None:
         run_one(LAB, make(look))
 
 
-def test_run_check_raises_with_the_first_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = make(lambda lab: Finding(False, "not so"))
-    monkeypatch.setattr(checks, "select", lambda id: [bad])
+def test_a_report_that_failed_raises_with_the_first_hint() -> None:
     with pytest.raises(CheckFailed) as caught:
-        checks.run_check(LAB, "42")
+        Report([run_one(LAB, make(lambda lab: Finding(False, "not so")))]).require_passed()
     assert caught.value.fix == "type this"
+
+
+def test_only_the_first_that_fails_is_waited_for() -> None:
+    looks: list[int] = []
+
+    def never(number: int) -> Check:
+        def look(lab: Any) -> Finding:
+            looks.append(number)
+            return Finding(False, "not so")
+
+        return make(look, within=1)
+
+    report = run_all(LAB, [never(1), never(2), never(3)])
+    assert [result.passed for result in report.results] == [False] * 3
+    assert looks.count(1) > 1 and looks[-2:] == [2, 3]
+
+
+def test_a_check_that_takes_longer_says_what_it_waits_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "ANSWER_AFTER", 0.2)
+    told: list[str] = []
+    run_one(LAB, make(lambda lab: Finding(False, "1 of 2"), within=1.5), lambda *waits: told.append(waiting_line(*waits)))
+    assert len(told) == 1
+    assert re.fullmatch(r"… 42.1 not yet: it is so. Found so far: 1 of 2. Looking again for up to 1 s.", told[0])
+
+
+def test_what_passes_at_once_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "ANSWER_AFTER", 0)
+    told: list[Any] = []
+    run_all(LAB, [make(lambda lab: Finding(True, "so"), within=5)], lambda *waits: told.append(waits))
+    assert told == []
 
 
 def test_an_unknown_check_lists_the_known() -> None:
@@ -90,6 +119,11 @@ def test_a_report_tells_programs_and_people() -> None:
     assert bundle[CHECK_MIME][0]["passed"] is True
     assert "a &lt; b" in bundle["text/html"]
     assert bundle["text/plain"] == "✓ 42.1 a < b"
+
+
+def test_what_has_not_passed_says_what_to_do() -> None:
+    shown = Report([Result("42.1", "a < b", False, "b < a", "swap <them>")])._repr_mimebundle_()["text/html"]
+    assert all(text in shown for text in ("✗ not yet", "Found: b &lt; a", "swap &lt;them&gt;"))
 
 
 def test_a_kernel_that_runs_a_check_imports_none_of_what_reads_notebooks() -> None:

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from labs import config, errors
 from labs.clusters import backends
-from labs.course import commands, servers
+from labs.course import commands, jupyterlab, servers
+from labs.course.workspace import Workspace
 from labs.paths import Paths
 from tests.support.waiting import eventually
 
@@ -29,8 +30,19 @@ def did(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         prepare=lambda progress: None, up=lambda progress: did.append("up"), stop=lambda: did.append("stop clusters")
     )
     monkeypatch.setattr(backends, "current", lambda: backend)
-    monkeypatch.setattr(os, "execvpe", lambda program, argv, env: did.append("jupyter"))
-    monkeypatch.setattr(servers, "running", lambda: [{"pid": 1, "url": URL}])
+    open_servers: list[dict[str, object]] = []
+    server = {"pid": 1, "url": URL, "token": "secret"}
+
+    def start(port: int, page: Path) -> SimpleNamespace:
+        did.append("jupyter")
+        open_servers.append(server)
+        return SimpleNamespace(wait=lambda: 0)
+
+    monkeypatch.setattr(jupyterlab, "start", start)
+    monkeypatch.setattr(jupyterlab, "wait_until_ready", lambda process: server)
+    monkeypatch.setattr(servers, "running", lambda: open_servers)
+    workspace = Workspace(tmp_path / "work")
+    monkeypatch.setattr("labs.course.workspace.Workspace", lambda: workspace)
 
     def stop(server: object) -> str:
         did.append("stop jupyter")
@@ -51,6 +63,23 @@ def test_start_resumes_and_opens_and_stop_ends_both(did: list[str]) -> None:
     stopped = invoke("stop")
     assert stopped.exit_code == 0 and f"stopped JupyterLab at {URL}" in stopped.output
     assert did == ["up", "jupyter", "stop clusters", "stop jupyter"]
+
+
+def test_start_prints_one_block_that_ends_in_the_url(did: list[str]) -> None:
+    output = invoke("start", "--no-browser").output.splitlines()
+    assert output[-1] == f"  {URL}lab?token=secret" and len(output) == 2
+
+
+def test_a_second_start_joins_the_first(did: list[str]) -> None:
+    invoke("start", "--no-browser")
+    again = invoke("start", "--no-browser")
+    assert did.count("jupyter") == 1 and again.exit_code == 0
+    assert again.output.splitlines() == ["JupyterLab runs already:", f"  {URL}lab?token=secret"]
+
+
+def test_start_lays_out_the_copies_and_the_page(did: list[str], tmp_path: Path) -> None:
+    invoke("start", "--no-browser")
+    assert (tmp_path / "work" / "05-multicluster.ipynb").exists() and (tmp_path / "work" / "start-here.md").exists()
 
 
 def test_start_makes_no_clusters_where_there_are_none(did: list[str]) -> None:
@@ -74,6 +103,8 @@ def test_stop_without_clusters_still_ends_jupyterlab_and_without_both_says_so(
     def stop() -> None:
         raise errors.NotRunning("no lab is up in this checkout", fix="lab up")
 
+    monkeypatch.setattr(servers, "running", lambda: [{"pid": 1, "url": URL}])
+
     monkeypatch.setattr(backends, "current", lambda: SimpleNamespace(stop=stop))
     assert invoke("stop").exit_code == 0 and did == ["stop jupyter"]
     monkeypatch.setattr(servers, "running", list)
@@ -82,7 +113,7 @@ def test_stop_without_clusters_still_ends_jupyterlab_and_without_both_says_so(
 
 @pytest.mark.parametrize(("name", "value"), [("JPY_PARENT_PID", "42"), ("JUPYTER_SERVER_URL", URL)])
 def test_the_server_that_the_command_runs_in_goes_on(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    server = {"pid": 42, "url": URL, "root_dir": str(config.NOTEBOOKS)}
+    server = {"pid": 42, "url": URL, "root_dir": str(config.ROOT)}
     monkeypatch.delenv("JPY_PARENT_PID", raising=False)
     monkeypatch.delenv("JUPYTER_SERVER_URL", raising=False)
     assert not servers.contains_us(server)
@@ -94,7 +125,7 @@ def test_the_server_that_the_command_runs_in_goes_on(monkeypatch: pytest.MonkeyP
 def jupyter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A real server on this checkout's notebooks, with a runtime folder of its own."""
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
-    options = ["--no-browser", "--ServerApp.port=0", f"--ServerApp.root_dir={config.NOTEBOOKS}", "--allow-root"]
+    options = ["--no-browser", "--ServerApp.port=0", f"--ServerApp.root_dir={config.ROOT}", "--allow-root"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([sys.executable, "-I", "-m", "jupyter", "server", *options], stdout=log, stderr=log)
     yield process
@@ -110,7 +141,7 @@ def test_a_server_of_this_checkout_is_found_and_ended(jupyter: subprocess.Popen[
 
 
 def test_a_note_that_outlived_its_server_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    note = {"pid": os.getpid(), "url": URL, "root_dir": str(config.NOTEBOOKS)}
+    note = {"pid": os.getpid(), "url": URL, "root_dir": str(config.ROOT)}
     monkeypatch.setattr(servers, "list_running_servers", lambda: [note, note | {"root_dir": "/elsewhere"}])
     monkeypatch.setattr(servers.psutil.Process, "cmdline", lambda self: ["sleep", "300"])
     assert servers.running() == [], "its number belongs to another program now"

@@ -90,3 +90,12 @@ def test_a_damaged_record_can_be_removed_too(state: Path, monkeypatch: pytest.Mo
     (state / "lab.json").write_text("{")
     assert cli.run(["down"]) == 0
     assert not state.exists()
+
+
+def test_a_stopped_lab_is_not_called_absent(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["status"]) == 1
+    assert "no lab is up in this checkout" in capsys.readouterr().err
+    record.write(Record("embedded", ("app", "gpu")))
+    assert cli.run(["status"]) == 1
+    said = capsys.readouterr().err
+    assert "this checkout's lab is stopped; its state is kept" in said and "try: lab up, which resumes it" in said

@@ -10,7 +10,8 @@ import pytest
 
 from labs.cli import VERBS
 from labs.clusters.backends import BACKENDS
-from labs.config import ROOT
+from labs.config import ROOT, WORK
+from labs.course.notebooks import all_notebooks
 from labs.setup.tools import TOOLS
 
 
@@ -20,7 +21,7 @@ def settings() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("moment", ["onCreateCommand", "postStartCommand"])
+@pytest.mark.parametrize("moment", ["onCreateCommand", "updateContentCommand", "postStartCommand"])
 def test_its_commands_are_the_labs(settings: dict[str, Any], moment: str) -> None:
     program, verb, *words = shlex.split(settings[moment])
     assert (ROOT / program).exists() and verb in VERBS
@@ -28,7 +29,10 @@ def test_its_commands_are_the_labs(settings: dict[str, Any], moment: str) -> Non
 
 
 def test_what_it_opens_exists(settings: dict[str, Any]) -> None:
-    assert all((ROOT / name).exists() for name in settings["customizations"]["codespaces"]["openFiles"])
+    """The learner's copies, which ``updateContentCommand`` makes; the editor opens nothing before it has ended."""
+    copies = {f"{WORK.name}/{notebook.path.name}" for notebook in all_notebooks()}
+    assert copies.issuperset(settings["customizations"]["codespaces"]["openFiles"])
+    assert "update" in settings["updateContentCommand"] and settings["waitFor"] == "updateContentCommand"
 
 
 def test_its_python_is_one_the_lab_runs_on(settings: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from labs import cli
+from labs.config import ROOT
 from labs.paths import Paths
 from labs.setup import doctor
 from labs.setup.findings import Finding
@@ -118,3 +119,8 @@ def test_instances_held_by_this_process_are_counted(monkeypatch: pytest.MonkeyPa
     assert doctor.inotify_instances() == before + 1
     os.close(handle)
     assert doctor.inotify_instances() == before
+
+
+def test_the_readme_asks_for_what_the_doctor_asks_for() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert f"{doctor.MEMORY_NEEDED:.0f} GiB of free memory and {doctor.DISK_NEEDED_TO_BUILD:.0f} GiB of free disk" in readme

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import math
+import urllib.error
 from typing import Any
 
 import pandas as pd
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labs.errors import NotRunning, QueryError, TimedOut, UsageError
+from labs.telemetry import prometheus
 from labs.telemetry.prometheus import Prometheus, column_names, seconds
 
 REFUSAL = {
@@ -63,7 +66,53 @@ def test_refused_promql_is_told_in_prometheus_own_words_with_the_place_marked(fa
     assert line.strip() == query and caret.index("^") - line.index("sum") == 31
 
 
-def test_a_prometheus_that_does_not_answer_is_named(fake: Any) -> None:
+@pytest.fixture
+def short_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "RETRY_FOR", 0.3)
+    monkeypatch.setattr(prometheus, "RETRY_EVERY", 0.05)
+
+
+def asks(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> list[str]:
+    """The first attempts end in ``errors``, the next one in an answer; the calls that were made."""
+    calls: list[str] = []
+
+    def ask(_self: Prometheus, call: str, _body: bytes) -> dict[str, Any]:
+        calls.append(call)
+        if len(calls) <= len(errors):
+            raise errors[len(calls) - 1]
+        return {"resultType": "vector", "result": []}
+
+    monkeypatch.setattr(Prometheus, "_ask", ask)
+    return calls
+
+
+RESET = ConnectionResetError(104, "Connection reset by peer")
+
+
+@pytest.mark.parametrize(
+    "error", [RESET, urllib.error.URLError(ConnectionRefusedError(111, "refused")), http.client.RemoteDisconnected("no answer")]
+)
+def test_a_connection_that_breaks_is_tried_again(monkeypatch: pytest.MonkeyPatch, short_retries: None, error: Exception) -> None:
+    calls = asks(monkeypatch, error, error)
+    assert Prometheus("http://x", "app").instant("up").empty and len(calls) == 3
+
+
+@pytest.mark.parametrize("error", [TimeoutError("timed out"), urllib.error.URLError(TimeoutError()), ValueError("not JSON")])
+def test_what_took_long_or_is_no_answer_is_not(monkeypatch: pytest.MonkeyPatch, short_retries: None, error: Exception) -> None:
+    calls = asks(monkeypatch, error)
+    with pytest.raises(NotRunning):
+        Prometheus("http://x", "app").instant("up")
+    assert len(calls) == 1
+
+
+def test_one_that_never_comes_back_is_given_up(monkeypatch: pytest.MonkeyPatch, short_retries: None) -> None:
+    calls = asks(monkeypatch, *[RESET] * 1000)
+    with pytest.raises(NotRunning, match="reset by peer"):
+        Prometheus("http://x", "app").instant("up")
+    assert 2 <= len(calls) < 20
+
+
+def test_a_prometheus_that_does_not_answer_is_named(fake: Any, short_retries: None) -> None:
     with pytest.raises(NotRunning, match="Prometheus of cluster app does not answer") as caught:
         Prometheus("http://127.0.0.1:9", "app").query("up")
     assert "--context app -n monitoring" in caught.value.fix

@@ -1,1 +1,1 @@
-"""One module per family of sub-commands: arguments and output; the work is done in the modules above."""
+"""One module per group of sub-commands, with arguments and output; the parent package's modules do the work."""

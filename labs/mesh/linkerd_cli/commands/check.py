@@ -1,4 +1,4 @@
-"""``linkerd check``, and what the extensions' ``check`` share with it."""
+"""``linkerd check``, and what the extensions' ``check`` commands share with it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Duration(click.ParamType[float]):
 
 
 def check_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options every ``check`` has."""
+    """The options that every ``check`` has."""
     for option in (
         click.option("-o", "--output", type=click.Choice(["table", "json", "short"]), default="table"),
         click.option("--wait", type=Duration(), default="5m", help="How long to wait for the checks to pass."),

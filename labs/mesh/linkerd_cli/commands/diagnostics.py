@@ -1,6 +1,8 @@
-"""``linkerd diagnostics``: what a proxy itself says."""
+"""``linkerd diagnostics``: what the proxies report, and the endpoints of Services."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import aiohttp
 import click
@@ -58,20 +60,49 @@ def endpoints(target: Target, authorities: tuple[str, ...]) -> None:
         click.echo("   ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]))
 
 
+DEFAULT_PORT = 80
+"""Of an authority without a port, as the destination controller takes it."""
+
+
 async def ready_endpoints(api: KubeApi, authority: str) -> list[list[str]]:
-    """Namespace, IP, port, pod and service of each ready endpoint behind ``SERVICE.NS.svc…:PORT``."""
-    host, _, _port = authority.partition(":")
+    """Namespace, IP, port, pod and service of each ready endpoint of ``SERVICE.NS.svc…:PORT``.
+
+    As in the destination controller's endpoints watcher, PORT is a port of the Service, and a port that the Service does not
+    have is taken as the pods' own.
+
+    Raises:
+        LabError: ``authority`` names no Service, or its port is no number.
+    """
+    host, _, port = authority.partition(":")
     service, namespace, *_rest = [*host.split("."), "", ""]
-    if not namespace:
+    if not namespace or not (port or str(DEFAULT_PORT)).isdecimal():
         raise LabError(f"expected SERVICE.NAMESPACE.svc.cluster.local:PORT; found {authority!r}")
+    target = await _target_port(api, namespace, service, int(port or DEFAULT_PORT))
     slices = await items(
         api, "discovery.k8s.io/v1/endpointslices", namespace, labelSelector=f"kubernetes.io/service-name={service}"
     )
     return sorted(
-        [namespace, address, str(port["port"]), (row.get("targetRef") or {}).get("name", ""), f"{service}.{namespace}"]
+        [namespace, address, str(number), (row.get("targetRef") or {}).get("name", ""), f"{service}.{namespace}"]
         for item in slices
+        for number in _numbers(item, target)
         for row in item.get("endpoints") or []
         if (row.get("conditions") or {}).get("ready", True)
         for address in row["addresses"]
-        for port in item.get("ports") or []
     )
+
+
+async def _target_port(api: KubeApi, namespace: str, service: str, port: int) -> int | str:
+    """The pods' port behind a port of the Service: a number, or the name it has in the pods."""
+    for found in await items(api, "services", namespace, fieldSelector=f"metadata.name={service}"):
+        for row in found["spec"].get("ports") or []:
+            if row["port"] == port:
+                target: int | str = row.get("targetPort", port)
+                return target if isinstance(target, int) else str(row.get("name", ""))
+    return port
+
+
+def _numbers(item: dict[str, Any], target: int | str) -> list[int]:
+    """The port numbers that ``target`` means in one EndpointSlice, whose ports have the names of the Service's."""
+    if isinstance(target, int):
+        return [target]
+    return [row["port"] for row in item.get("ports") or [] if (row.get("name") or "") == target]

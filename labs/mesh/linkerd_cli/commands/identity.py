@@ -1,4 +1,4 @@
-"""``linkerd identity``: the certificate a pod's proxy really shows, taken from a TLS handshake with it."""
+"""``linkerd identity``: the certificate that a pod's proxy really presents, taken from a TLS handshake with it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def meshed_pods(api: KubeApi, namespace: str, name: str | None, selector: 
 
 
 async def certificate_of(api: KubeApi, pod: Object) -> x509.Certificate:
-    """The leaf certificate the pod's proxy presents, checked against the cluster's trust anchors.
+    """The leaf certificate that the pod's proxy presents, verified with the cluster's trust anchors.
 
     Raises:
         LabError: no port of the pod speaks the mesh's TLS, or its certificate is not signed by a trust anchor.
@@ -69,7 +69,7 @@ async def certificate_of(api: KubeApi, pod: Object) -> x509.Certificate:
     if roots is None:
         raise LabError("Linkerd is not installed in this cluster")
     context = ssl.create_default_context(cadata=roots["data"]["ca-bundle.crt"])
-    # The name is what is asked for here, so it cannot be known beforehand.
+    # The name in the certificate is what the caller wants to know, so it cannot be checked.
     context.check_hostname = False
     address, problem = plan.network().dial(pod["status"]["podIP"]), "it declares no port"
     for port in mesh_ports(pod):
@@ -86,13 +86,13 @@ async def certificate_of(api: KubeApi, pod: Object) -> x509.Certificate:
 
 
 def server_name(pod: Object) -> str:
-    """The mesh identity of a pod, by its ServiceAccount."""
+    """The mesh identity of a pod, from its ServiceAccount."""
     account = pod["spec"].get("serviceAccountName", "default")
     return f"{account}.{pod['metadata']['namespace']}.serviceaccount.identity.linkerd.cluster.local"
 
 
 def mesh_ports(pod: Object) -> list[int]:
-    """Ports at which the proxy may speak TLS: the app's declared ones, or a gateway's own; never its admin port."""
+    """Ports on which the proxy may speak TLS: those that the app declares, or a gateway's own; never the admin port."""
     containers = pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
     rows = [port for container in containers for port in container.get("ports", []) if port.get("name") != "linkerd-admin"]
     return [row["containerPort"] for row in rows if row.get("protocol", "TCP") == "TCP"]
@@ -134,7 +134,7 @@ def _public_key(certificate: x509.Certificate) -> list[str]:
 
 
 def _hex_rows(content: bytes) -> list[str]:
-    """Fifteen bytes a row, by colons."""
+    """Fifteen bytes per row, separated by colons."""
     rows = [content[start : start + 15] for start in range(0, len(content), 15)]
     return [row.hex(":") + (":" if number < len(rows) - 1 else "") for number, row in enumerate(rows)]
 

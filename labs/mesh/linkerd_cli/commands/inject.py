@@ -1,4 +1,4 @@
-"""``linkerd inject`` and ``uninject``: the annotation that asks the proxy injector for a proxy, in YAML that passes through."""
+"""``linkerd inject`` and ``uninject``: add or remove the annotation that asks the proxy injector for a proxy, in YAML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEMPLATES = {
     },
     "CronJob": ("spec", "jobTemplate", "spec", "template", "metadata"),
 }
-"""Where each kind keeps the annotations its pods get."""
+"""Where each kind has the metadata whose annotations apply to its pods."""
 
 
 @click.command()
@@ -52,7 +52,7 @@ def _transform(file: IO[str], value: str | None, verb: str) -> None:
 
 
 def annotate(manifest: Manifest, value: str | None) -> bool:
-    """Set (or with None remove) the annotation where the manifest's pods take it from; False if it makes no pods."""
+    """Set the annotation (None: remove it) where the manifest's pods get it from; False if the manifest creates no pods."""
     path = TEMPLATES.get(manifest.get("kind", ""))
     if path is None:
         return False

@@ -29,7 +29,7 @@ CLUSTER_KINDS = {
     CRD_KIND: ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
     "namespaces": ("v1", "Namespace"),
 }
-"""What lives outside namespaces, in the order in which it may go."""
+"""Cluster-wide kinds, and namespaces, in the order in which they may be deleted."""
 Identity = tuple[str, str, str]
 """Trust anchors, issuer certificate, issuer key: PEM."""
 
@@ -67,7 +67,7 @@ def install(
 
 
 def read_identity(anchors: Path, certificate: Path, key: Path) -> Identity:
-    """The three files' text, once it is clear that they work together.
+    """The text of the three files, after checking that they belong together.
 
     Raises:
         LabError: the issuer was not signed by one of the anchors, has expired, or its key belongs to another certificate.
@@ -91,7 +91,7 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def new_identity() -> Identity:
-    """A trust anchor and issuer of this cluster alone, valid for a year, as Linkerd makes when it is given none."""
+    """A trust anchor and an issuer for this cluster alone, valid for a year; Linkerd also makes them if it is given none."""
     anchor = certificates.make_anchor(dt.timedelta(days=365))
     issuer = certificates.make_issuer(anchor)
     return anchor.certificate_pem, issuer.certificate_pem, issuer.key_pem
@@ -132,7 +132,7 @@ def uninstall(target: Target, force: bool) -> int:
 
 
 async def in_the_way(api: KubeApi) -> list[tuple[str, list[str]]]:
-    """What must go before the control plane does, each with Linkerd's words: extensions, and pods that carry a proxy."""
+    """What must be removed before the control plane, with Linkerd's message for each: extensions, and pods with a proxy."""
     namespaces = await items(api, "namespaces", labelSelector=linkerd.EXTENSION)
     extensions = {item["metadata"]["name"]: item["metadata"]["labels"][linkerd.EXTENSION] for item in namespaces}
     pods = [item["metadata"] for item in await items(api, "pods", labelSelector=linkerd.CONTROL_PLANE_NS)]
@@ -145,7 +145,7 @@ async def in_the_way(api: KubeApi) -> list[tuple[str, list[str]]]:
 
 
 async def removable(api: KubeApi, label: str) -> list[Manifest]:
-    """The cluster-wide objects that carry ``label``, the namespace last.
+    """The cluster-wide objects with ``label``, the namespace last.
 
     Raises:
         LabError: nothing is installed.

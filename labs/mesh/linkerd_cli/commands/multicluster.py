@@ -20,7 +20,7 @@ UNLINK_IS_FOR = (
     "only use for removing service mirror resources created by the (also deprecated) 'linkerd multicluster link' command"
     " (Linkerd 2.17 and earlier), using the flag --only-controller"
 )
-"""Linkerd's own words (multicluster/cmd/unlink.go). It still prints the link's objects."""
+"""Linkerd's own message (multicluster/cmd/unlink.go). The command still prints the link's objects."""
 
 
 @click.group(cls=StandinGroup)

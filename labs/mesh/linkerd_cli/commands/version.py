@@ -25,7 +25,7 @@ def version(target: Target, client: bool, short: bool) -> None:
 
 
 def server_version(target: Target) -> str:
-    """What the cluster runs; ``unavailable`` as Linkerd says where there is no control plane or no cluster."""
+    """The version in the cluster; like Linkerd's command, ``unavailable`` if there is no control plane or no cluster."""
 
     async def read(api: KubeApi) -> str:
         stored = await find(api, "configmaps", "linkerd", "linkerd-config")
