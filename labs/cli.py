@@ -21,6 +21,7 @@ VERBS = {
     "stop": ("labs.course.commands", "Stop JupyterLab and the clusters; 'lab start' resumes them."),
     "update": ("labs.course.commands", "Bring the latest notebooks into work/; what you have changed is kept."),
     "run": ("labs.course.commands", "Run all notebooks without a browser and write report/index.html."),
+    "rehearse": ("labs.course.commands", "Execute a way through the notebooks before you teach it, and report its times."),
     "goto": ("labs.course.commands", "Catch up: run the steps of all notebooks before NN."),
     "check": ("labs.course.commands", "Check that the steps of a notebook took effect."),
     "up": ("labs.clusters.commands", "Create and start the clusters, or add one to a running lab."),

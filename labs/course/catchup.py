@@ -41,7 +41,7 @@ def notebooks_before(number: str) -> list[Notebook]:
 
 def run_steps(notebook: Notebook, on_cell: OnCell) -> Outcome:
     """Run the cells of ``notebook`` that carry the tag ``step``, in order."""
-    return execute(notebook, on_cell, steps_only=True)
+    return execute(notebook, on_cell, cells=notebook.steps())
 
 
 def running_lab() -> Lab | None:

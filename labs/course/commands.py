@@ -1,4 +1,4 @@
-"""The verbs of the course: ``lab start``, ``stop``, ``update``, ``run``, ``goto``, ``check``."""
+"""The verbs of the course: ``lab start``, ``stop``, ``update``, ``run``, ``rehearse``, ``goto``, ``check``."""
 
 from __future__ import annotations
 
@@ -115,6 +115,34 @@ def run(until: str | None, keep_outputs: bool) -> None:
 
 
 @click.command()
+@click.option("--path", "name", default="demo", show_default=True, metavar="PATH", help="One of those in notebooks/paths.toml.")
+@click.option("--yes", is_flag=True, help="Go back without asking: the lab is removed and created again.")
+def rehearse(name: str, yes: bool) -> None:
+    """Execute a way through the notebooks before you teach it, and report its times.
+
+    Each stop's executed notebook is left in work/rehearsal/PATH: what to show if something fails on stage.
+    """
+    from labs.course import catchup, teaching_paths
+    from labs.course.rehearsal import RECORDINGS, table
+    from labs.course.rehearsal import rehearse as execute_path
+    from labs.course.report import plain
+
+    path = teaching_paths.path(name)
+    _prepare()
+    _resume()
+    _go_back(path.stops[0].notebook.number, yes, again=f"lab rehearse --path {name}")
+    for line in catchup.heal():
+        click.echo(line)
+    console = Console()
+    rehearsed = execute_path(path, console)
+    console.print(table(path, rehearsed))
+    console.print(f"Recordings: {RECORDINGS / path.name}", soft_wrap=True, highlight=False)
+    if failed := next((row.outcome for row in rehearsed if row.outcome.error), None):
+        raise errors.LabError(f"notebook {failed.notebook.number} failed:\n{plain(failed.error)}", fix="lab status")
+    console.print(f"The lab is where the path ends. Before you begin: lab goto {path.stops[0].notebook.number}", highlight=False)
+
+
+@click.command()
 @click.argument("number", metavar="NN")
 @click.option("--yes", is_flag=True, help="Go back without asking: the lab is removed and created again.")
 def goto(number: str, yes: bool) -> None:
@@ -129,7 +157,7 @@ def goto(number: str, yes: bool) -> None:
     earlier = catchup.notebooks_before(number)
     _prepare()
     _resume()  # what a stopped lab has only shows when it runs
-    _go_back(number, yes)
+    _go_back(number, yes, again=f"lab goto {number}")
     for line in catchup.heal():
         click.echo(line)
     console = Console()
@@ -139,8 +167,8 @@ def goto(number: str, yes: bool) -> None:
     console.print(f"Done: notebook {number.zfill(2)} can begin.", highlight=False)
 
 
-def _go_back(number: str, yes: bool) -> None:
-    """Remove the lab if it is past the beginning of notebook ``number``, after asking."""
+def _go_back(number: str, yes: bool, again: str) -> None:
+    """Remove the lab if it is past the beginning of notebook ``number``, after asking; ``again`` is the command that asks."""
     from labs.course import catchup
 
     later = catchup.later_work(number)
@@ -155,7 +183,7 @@ def _go_back(number: str, yes: bool) -> None:
             "expected a yes before removing the lab; nobody is here to give it", fix=f"lab goto {number} --yes"
         )
     if not yes and not click.confirm(question):
-        raise errors.UsageError("nothing was changed", fix=f"lab goto {number}, and answer y")
+        raise errors.UsageError("nothing was changed", fix=f"{again}, and answer y")
     catchup.remove_lab()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 from labs import config
 from labs.course.mime import CHECK_MIME, WIDGET_MIME
-from labs.course.notebooks import Notebook, is_step, without_outputs
+from labs.course.notebooks import Notebook, without_outputs
 from labs.paths import Paths
 from labs.wire import isolated, no_proxy
 
@@ -70,14 +70,18 @@ def kernel_environment() -> dict[str, str]:
     }
 
 
-def execute(notebook: Notebook, on_cell: OnCell = lambda _index, _count: None, *, steps_only: bool = False) -> Outcome:
+def execute(
+    notebook: Notebook,
+    on_cell: OnCell = lambda _index, _count: None,
+    *,
+    cells: Sequence[nbformat.NotebookNode] | None = None,
+) -> Outcome:
     """Run ``notebook`` in a fresh kernel; ``on_cell(index, count)`` is called before each code cell.
 
-    With ``steps_only``, cells without the tag ``step`` are left out (catch-up). The notebook's file is not changed.
+    With ``cells``, only these of its cells. The notebook's file is not changed.
     """
-    content = without_outputs(notebook.content)
-    if steps_only:
-        content.cells = [cell for cell in content.cells if is_step(cell)]
+    chosen = nbformat.from_dict({**notebook.content, "cells": notebook.content.cells if cells is None else cells})
+    content = without_outputs(chosen)
     total = sum(cell.cell_type == "code" for cell in content.cells)
     outcome = Outcome(notebook, content)
     folder = {"metadata": {"path": str(config.NOTEBOOKS)}}

@@ -15,6 +15,7 @@ from labs.errors import NotFound
 
 STEP = "step"
 """Tag of a cell that changes the cluster: catch-up runs these and nothing else."""
+_HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 _MINUTES = re.compile(r"(\d+) minutes")
 
 
@@ -44,6 +45,19 @@ class Notebook:
         """How long a learner takes, according to the first cell; None if it does not say."""
         found = _MINUTES.search(str(self.content.cells[0].source))
         return int(found[1]) if found else None
+
+    def sections(self) -> dict[str, list[nbformat.NotebookNode]]:
+        """The cells by the heading (``## …``) they stand under; those before the first one under ``""``.
+
+        A markdown cell belongs to the first heading in it: text before that ends the section above.
+        """
+        found: dict[str, list[nbformat.NotebookNode]] = {"": []}
+        heading = ""
+        for cell in self.content.cells:
+            named = _HEADING.search(str(cell.source)) if cell.cell_type == "markdown" else None
+            heading = named[1].strip() if named else heading
+            found.setdefault(heading, []).append(cell)
+        return found
 
     def steps(self) -> list[nbformat.NotebookNode]:
         """The code cells that change the cluster, in order."""
