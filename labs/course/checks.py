@@ -35,7 +35,8 @@ class Finding:
     found: str
 
 
-Look = Callable[["Lab"], Finding]
+Look = Callable[[Any], Finding]
+"""Gets the ``Lab``; the checks of notebooks 00 and 99, which have none, get None."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _say_nothing(_result: Result, _left: float) -> None:
     pass
 
 
-def run_one(lab: Lab, item: Check, waiting: Waiting = _say_nothing) -> Result:
+def run_one(lab: Lab | None, item: Check, waiting: Waiting = _say_nothing) -> Result:
     """Look until it is as expected or ``within`` seconds have passed; the last look counts."""
     told = False
     for spent in attempts(item.within, INTERVAL):
@@ -118,7 +119,7 @@ def run_one(lab: Lab, item: Check, waiting: Waiting = _say_nothing) -> Result:
     return result
 
 
-def run_all(lab: Lab, items: Sequence[Check], waiting: Waiting = _say_nothing) -> Report:
+def run_all(lab: Lab | None, items: Sequence[Check], waiting: Waiting = _say_nothing) -> Report:
     """Run checks in order. Only the first that fails is waited for: what builds on it will not become true meanwhile."""
     results: list[Result] = []
     for item in items:
@@ -127,7 +128,7 @@ def run_all(lab: Lab, items: Sequence[Check], waiting: Waiting = _say_nothing) -
     return Report(results)
 
 
-def _look(lab: Lab, item: Check) -> Result:
+def _look(lab: Lab | None, item: Check) -> Result:
     try:
         finding = item.look(lab)
     except LabError as error:

@@ -8,9 +8,10 @@ import pandas as pd
 
 from labs import topology
 from labs.clusters import backends
-from labs.course import display, gpu_room, heartbeat, start_page
-from labs.course.begin import begin, require_needs
-from labs.course.checks import Report, run_all, select, waiting_line
+from labs.course import display, gpu_room, heartbeat
+from labs.course.begin import begin
+from labs.course.checking import run_check
+from labs.course.checks import Report
 from labs.course.control_room.room import ControlRoom
 from labs.course.gameday import leaderboard
 from labs.course.gameday.game import GameDay
@@ -48,26 +49,7 @@ class NotebookLab(Lab):
             NotRunning: what the notebook builds on is missing; ``.fix`` says what to type.
             CheckFailed: what was expected, what was found, what to try.
         """
-        report = self.report(id)
-        if not report.passed:
-            display.now(report)
-        report.require_passed()
-        return report
-
-    def report(self, id: str) -> Report:
-        """What ``check`` finds, whether it passes or not.
-
-        Raises:
-            NotFound: there is no such check.
-            NotRunning: what the notebook builds on is missing; ``.fix`` says what to type.
-        """
-        chosen = select(id)
-        require_needs(self, chosen[0].id.partition(".")[0])
-        notice = display.Notice()
-        report = run_all(self, chosen, lambda result, left: notice.show(waiting_line(result, left)))
-        notice.remove()
-        start_page.record(report)
-        return report
+        return run_check(self, id)
 
     def control_room(self) -> ControlRoom:
         """A panel with both clusters live, a tile per GPU, and controls for load and failures; ``.close()`` ends it."""

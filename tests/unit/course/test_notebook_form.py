@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 from collections.abc import Callable
 
@@ -59,6 +61,14 @@ def no_state_folder(nb: nbformat.NotebookNode) -> bool:
     return not any(".lab/" in cell.source for cell in nb.cells if cell.cell_type == "code")
 
 
+def imports_exist(nb: nbformat.NotebookNode) -> bool:
+    """What a cell imports of the lab is there: the notebooks are callers like any other."""
+    python = [cell.source for cell in nb.cells if cell.cell_type == "code" and not cell.source.startswith("%%")]
+    found = [node for source in python for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in found if (node.module or "").partition(".")[0] == "labs"]
+    return all(hasattr(importlib.import_module(str(node.module)), alias.name) for node in ours for alias in node.names)
+
+
 RULES: dict[str, Callable[[nbformat.NotebookNode], bool]] = {
     "a code cell has ten lines at most": long_cells,
     "prose stands around code": prose_before_code,
@@ -75,6 +85,7 @@ RULES: dict[str, Callable[[nbformat.NotebookNode], bool]] = {
     "every image has alternative text": images_have_alt,
     "it asks for no input": no_input,
     "it does not guess the state folder": no_state_folder,
+    "what it imports exists": imports_exist,
 }
 
 
@@ -99,7 +110,7 @@ def test_next_leads_to_the_next(notebook: Notebook) -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_notebook_without_form_breaks_the_rule(rule: str) -> None:
-    code = nbformat.v4.new_code_cell("\n".join(["input('.lab/')"] * 11))
+    code = nbformat.v4.new_code_cell("\n".join(["input('.lab/')"] * 10 + ["from labs.course import nothing"]))
     code.outputs = [nbformat.v4.new_output("error"), nbformat.v4.new_output("display_data", data={"image/png": "x"})]
     code.outputs.append(nbformat.v4.new_output("display_data", data={"text/plain": "Empty DataFrame\nColumns: []\nIndex: []"}))
     bad = nbformat.v4.new_notebook(cells=[code])
