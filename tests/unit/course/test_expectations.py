@@ -260,7 +260,7 @@ def test_13_2_tells_the_two_ways_apart(
 ) -> None:
     items = [{"metadata": {"name": name, "labels": labels}} for name, labels in mirrors.items()]
     monkeypatch.setattr("labs.course.expectations.cost.get", lambda cluster, *words: {"items": items})
-    finding = cost.shared_in_both_ways(SimpleNamespace(app=None))  # type: ignore[arg-type]
+    finding = cost.shared_in_both_ways(SimpleNamespace(app=None))
     assert finding.ok == ok and found in finding.found
 
 
@@ -285,7 +285,7 @@ def test_06_4_wants_the_namespace_and_each_pod_to_deny(
         return {"items": items} if kind == "pods" else annotated("ml", namespace)
 
     monkeypatch.setattr("labs.course.expectations.zero_trust.get", get)
-    finding = zero_trust.default_is_deny(SimpleNamespace(gpu=None))  # type: ignore[arg-type]
+    finding = zero_trust.default_is_deny(SimpleNamespace(gpu=None))
     assert finding.ok == ("pods deny" in found) and found in finding.found
 
 
@@ -311,5 +311,5 @@ def test_06_5_wants_the_chat_in_and_the_visitor_out(answers: tuple[str, str], ok
 def test_09_2_names_the_way_that_is_missing(monkeypatch: pytest.MonkeyPatch, names: list[str], found: str) -> None:
     items = [{"metadata": {"name": name}} for name in names]
     monkeypatch.setattr("labs.course.expectations.resilience.get", lambda cluster, *words: {"items": items})
-    finding = resilience.answers_are_mirrored(SimpleNamespace(app=None))  # type: ignore[arg-type]
+    finding = resilience.answers_are_mirrored(SimpleNamespace(app=None))
     assert finding.ok == (len(names) > 1) and finding.found == found
