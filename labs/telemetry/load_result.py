@@ -6,7 +6,8 @@ Latency counts from the *intended* send time, so a stalled server cannot hide th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -51,13 +52,19 @@ class LoadResult:
                 row |= {f"{name}p{p} ms": 1000 * float(records[column].quantile(p / 100)) for p in (50, 95, 99)}
         return pd.DataFrame([row], index=pd.Index([self.plan.target], name="target")).round(1)
 
-    def plot(self, *, title: str = "", reading: str = "") -> Chart:
-        """Every request by intended send time and latency, failures in a different colour, with active faults shaded."""
+    def plot(self, *, title: str = "", reading: str = "", shade: Mapping[str, tuple[float, float]] | None = None) -> Chart:
+        """Every request by intended send time and latency, failures in a different colour, with active faults shaded.
+
+        ``shade`` shades more: a label, and when it begins and ends (Unix times in seconds).
+        """
         latency, ok = self.records["latency"], self.records["ok"]
         frame = pd.DataFrame({"answered": latency.where(ok), "failed": latency.where(~ok)})
         panel = Panel(frame, "latency from the intended send time", "s", points=True, empty="no request was sent")
         heading = title or f"{self.plan.target}: {self.plan.offered}"
-        return draw([panel], title=heading, reading=reading, windows=self._windows())
+        own = [
+            Window(label, *(datetime.fromtimestamp(moment, UTC) for moment in edges)) for label, edges in (shade or {}).items()
+        ]
+        return draw([panel], title=heading, reading=reading, windows=[*self._windows(), *own])
 
     def _repr_html_(self) -> str:
         return self.summary().to_html(border=0)

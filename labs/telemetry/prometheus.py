@@ -152,13 +152,16 @@ def _is_connection_error(error: BaseException) -> bool:
 
 
 def column_names(metrics: Sequence[Labels], promql: str) -> list[str]:
-    """A readable name per series: the values of the labels in which they differ; for a single series, its metric or the query.
+    """A readable name per series: the values of the labels in which they differ.
+
+    One series alone is named by its metric, by its only label (``sum by (pod) (…)``), or by the query.
 
     >>> column_names([{"__name__": "up", "pod": "a", "job": "x"}, {"__name__": "up", "pod": "b", "job": "x"}], "up")
     ['a', 'b']
     """
     if len(metrics) == 1:
-        return [metrics[0].get("__name__") or promql]
+        (metric,) = metrics
+        return [metric.get("__name__") or (_name(metric, list(metric)) if len(metric) == 1 else promql)]
     keys = sorted({key for metric in metrics for key in metric})
     differing = [key for key in keys if len({metric.get(key) for metric in metrics}) > 1]
     # A pod's name or a GPU's ID already implies its address and its node: say one thing, not five.

@@ -23,6 +23,8 @@ from labs.topology import PlacedByRole, Role
 EVENT_NAMESPACES = ("ml", "shop", "gpu-system")
 """Where a learner's actions cause events."""
 EVENTS = "Kubernetes: events"
+OWN = "load-"
+"""How the names of the lab's own load Jobs and their pods begin (``job_load``)."""
 CALLS = 'direction="outbound",deployment!="",dst_service=~"model-server.*"'
 
 
@@ -98,9 +100,14 @@ def _named(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def events_panel(events: Sequence[kube.Object], start: datetime, end: datetime) -> Panel:
-    """A running count of Kubernetes events per reason since ``start``, the most frequent reason first."""
+    """A running count of Kubernetes events per reason since ``start``, the most frequent reason first.
+
+    The pods of a load are left out: they are the experiment's own, and would hide what happens to the system.
+    """
     times: dict[str, list[datetime]] = {}
     for event in events:
+        if str((event.get("involvedObject") or {}).get("name", "")).startswith(OWN):
+            continue
         moment = _moment(event)
         if moment is not None and start <= moment <= end:
             times.setdefault(event.get("reason") or "(no reason)", []).append(moment)

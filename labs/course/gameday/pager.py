@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,4 +57,6 @@ def symptoms(servers: Mapping[str, Prometheus], steady: pd.Series) -> tuple[str,
 
 def _number(value: float) -> str:
     """A number with two digits and no exponent."""
+    if math.isnan(value):
+        return "none"
     return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.2g}"

@@ -82,6 +82,8 @@ def test_percentiles_count_failed_requests_and_the_index_is_the_intended_time() 
 def test_the_plot_tells_answered_from_failed() -> None:
     result = LoadResult("\n".join([line(0, 0.1), line(1, 5.0, ok=False), SUMMARY]), LoadPlan("chat", rps=1, seconds=2))
     alt = result.plot(reading="One failed.").alt
+    began = result.records.index[0].timestamp()
+    assert "Shaded: a pause, from" in result.plot(shade={"a pause": (began, began + 1)}).alt
     assert "answered between 0.1 and 0.1" in alt and "failed between 5 and 5" in alt
 
 

@@ -155,6 +155,9 @@ def test_names_leave_out_what_all_series_share() -> None:
     two_nodes = [{"gpu": "0", "node": "n1", "uuid": "a"}, {"gpu": "0", "node": "n2", "uuid": "b"}]
     assert column_names(two_nodes, "q") == ["n1", "n2"]
     assert column_names([{}], "sum(up)") == ["sum(up)"]
+    assert column_names([{"classification": "success"}], "sum by (classification) (x)") == ["success"]
+    assert column_names([{"gpu": "0"}], "q") == ["gpu 0"]
+    assert column_names([{"job": "g", "gpu": "0"}], "rate(x[5s])") == ["rate(x[5s])"]
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(["pod", "gpu", "node", "job"]), st.sampled_from("abc"), min_size=1), max_size=8))

@@ -73,6 +73,7 @@ def test_events_are_counted_by_reason_in_the_span() -> None:
         {"reason": "Killing", "series": {"lastObservedTime": "2026-11-24T00:00:02Z"}, "eventTime": "2026-11-23T00:00:00Z"},
         {"reason": "Pulled", "lastTimestamp": "2026-11-24T00:00:00Z"},
         {"reason": "Scheduled"},
+        {"reason": "Pulled", "lastTimestamp": "2026-11-24T00:00:00Z", "involvedObject": {"kind": "Pod", "name": "load-1a2b3c-x"}},
     ]
     frame = timeline.events_panel(events, start, end).frame
     assert list(frame.columns) == ["Killing", "Pulled"]
