@@ -1,30 +1,14 @@
-"""How a chart shows itself in a notebook: the picture, and under it, as an output of its own, its sentence and table.
-
-Jupyter shows one form of an output, so a picture and a text need two.
-"""
+"""What a cell's output shows: a notice while it waits, a value before an error, tables that a screen reader can use."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol
 
+import pandas as pd
 from IPython import get_ipython
 from IPython.display import DisplayHandle, display
 
-
-class Captioned(Protocol):
-    """A picture with a text under it, both as Jupyter's display data."""
-
-    def image(self) -> tuple[dict[str, Any], dict[str, Any]]: ...
-
-    def caption(self) -> dict[str, Any]: ...
-
-
-def show(chart: Captioned) -> None:
-    """Display the picture, then the text."""
-    data, metadata = chart.image()
-    display(data, metadata=metadata, raw=True)
-    display(chart.caption(), raw=True)
+from labs.telemetry import tables
 
 
 class Notice:
@@ -58,8 +42,8 @@ def now(value: object) -> None:
         display(value)
 
 
-def register(kind: type[Captioned]) -> None:
-    """Show every value of this type so from now on; outside IPython nothing happens."""
+def register_tables() -> None:
+    """Show every DataFrame as ``labs.telemetry.tables`` does from now on; outside IPython nothing happens."""
     shell = get_ipython()
     if shell is not None:
-        shell.display_formatter.ipython_display_formatter.for_type(kind, show)
+        shell.display_formatter.formatters["text/html"].for_type(pd.DataFrame, tables.html)

@@ -38,6 +38,8 @@ def start(port: int, page: Path) -> subprocess.Popen[bytes]:
         f"--ServerApp.root_dir={config.ROOT}",
         f"--ServerApp.preferred_dir={page.parent}",
         f"--LabApp.default_url=/lab/tree/{page.relative_to(config.ROOT)}",
+        "--LabApp.custom_css=True",
+        f"--ServerApp.tornado_settings=static_custom_path={SETTINGS / 'custom'}",
     ]
     if os.geteuid() == 0:
         # Jupyter refuses root by default; in a container or a sandbox root may be the only user.

@@ -18,7 +18,6 @@ from labs.course.gameday.game import GameDay
 from labs.course.gameday.incident import Incident
 from labs.faults import lifecycle
 from labs.lab import Lab
-from labs.telemetry.charts import Chart
 from labs.telemetry.job_load import stop_orphans
 from labs.wire import no_proxy
 
@@ -97,7 +96,7 @@ def open_lab() -> NotebookLab:
     lab = NotebookLab(backends.current())
     lab.require_running()
     set_environment(lab)
-    display.register(Chart)
+    display.register_tables()
     heartbeat.register()
     for line in lab.recover():
         print(f"Recover: {line}")

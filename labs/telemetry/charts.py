@@ -1,4 +1,4 @@
-"""Charts for notebooks: a PNG with alternative text, and a small table below it.
+"""Charts for notebooks: a picture with alternative text, a one-sentence reading and a small table below it.
 
 Figures use Agg without pyplot, so no state survives from one chart to the next.
 """
@@ -17,15 +17,26 @@ from matplotlib import dates
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from labs.telemetry import tables
+from labs.telemetry.palette import (
+    FAINT,
+    GRID,
+    INK,
+    PALETTE,
+    SHADE,
+    SHADE_ALPHA,
+    SHADE_EDGE,
+    SHADE_TEXT,
+    colour,
+    dash,
+    marker,
+)
+from labs.telemetry.render import render
 from labs.telemetry.windows import Window
 
-# Okabe and Ito's palette, legible with every common colour blindness, without the yellow (too pale on white).
-# Source: https://jfly.uni-koeln.de/color/
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-STYLES = ("-", "--", "-.", ":")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 FONT = 12
 """Points; no text in a chart is smaller than 11."""
 SMALL = 11
@@ -38,6 +49,10 @@ LONGEST_NAME = 28
 """Characters of a series' name that fit next to the axes."""
 LEGIBLE = 7
 """The most series that a panel draws; its title counts the others."""
+MARKS = 8
+"""Markers on a line, where there are several lines: steps and noise hide a dash, and grey hides a colour."""
+SAMPLE = (1.01, 1.045)
+"""Where the sample of a line is drawn that stands before its name; the axes end at 1."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,7 @@ class Chart:
     alt: str
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     reading: str = ""
+    name: str = ""
 
     def save(self, path: str) -> None:
         """Write the PNG."""
@@ -70,19 +86,13 @@ class Chart:
 
     __repr__ = __str__
 
-    def image(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The picture as Jupyter display data, and metadata with the alternative text."""
-        data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": str(self)}
-        return data, {"image/png": {"alt": self.alt, "width": int(WIDTH * DPI)}}
-
-    def caption(self) -> dict[str, Any]:
-        """What appears below the picture: a one-sentence reading and the table."""
-        sentence = f"<p><em>{self.reading}</em></p>" if self.reading else ""
-        table = self.table.to_html(border=0) if len(self.table) else ""
-        return {"text/html": sentence + table, "text/plain": str(self)}
-
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return self.image()
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        # As HTML, because JupyterLab shows an image/png without the alternative text that its metadata has.
+        picture = base64.b64encode(self.png).decode()
+        table = tables.html(self.table, f"Numbers of the chart: {self.name}") if len(self.table) else ""
+        width = int(WIDTH * DPI)
+        figure = render("chart.html.j2", picture=picture, width=width, alt=self.alt, reading=self.reading, table=table)
+        return {"text/html": figure, "text/plain": str(self)}
 
 
 def draw(panels: Sequence[Panel], *, title: str = "", reading: str = "", windows: Sequence[Window] = ()) -> Chart:
@@ -100,7 +110,7 @@ def draw(panels: Sequence[Panel], *, title: str = "", reading: str = "", windows
     heading = title or (panels[0].title if alone else "")
     if heading:
         figure.suptitle(heading, fontsize=FONT + 2, x=0.01, ha="left", weight="bold")
-    return Chart(_png(figure), _alt(heading, panels, reading, _visible(windows, span)), _table(panels), reading)
+    return Chart(_png(figure), _alt(heading, panels, reading, _visible(windows, span)), _table(panels), reading, heading)
 
 
 def bars(values: pd.Series, *, title: str, unit: str, reading: str = "") -> Chart:
@@ -116,7 +126,7 @@ def bars(values: pd.Series, *, title: str, unit: str, reading: str = "") -> Char
     axis.set_xlabel(unit, fontsize=SMALL)
     figure.suptitle(title, fontsize=FONT + 2, x=0.01, ha="left", weight="bold")
     said = "; ".join(f"{name} {value:.4g}" for name, value in values.items())
-    return Chart(_png(figure), f"Bar chart: {title}, in {unit}. {said}. {reading}".strip(), reading=reading)
+    return Chart(_png(figure), f"Bar chart: {title}, in {unit}. {said}. {reading}".strip(), reading=reading, name=title)
 
 
 def intervals(frame: pd.DataFrame, *, title: str, unit: str, reading: str = "") -> Chart:
@@ -127,21 +137,21 @@ def intervals(frame: pd.DataFrame, *, title: str, unit: str, reading: str = "") 
     told = [f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})" for _, row in frame.iterrows()]
     for number, (_, row) in enumerate(frame.iterrows()):
         axis.plot([row["low"], row["high"]], [number, number], color=PALETTE[0], linewidth=3, solid_capstyle="butt")
-        axis.plot(row["value"], number, color=PALETTE[1], marker=MARKERS[3], markersize=9)
+        axis.plot(row["value"], number, color=PALETTE[1], marker=marker(3), markersize=9)
         axis.annotate(
             told[number], (row["high"], number), xytext=(10, 0), textcoords="offset points", fontsize=SMALL, va="center"
         )
     axis.set_yticks(range(len(frame)), [str(name) for name in frame.index])
     axis.set_ylim(max(len(frame), 1) - 0.5, -0.5)
-    axis.axvline(0, color="#555555", linewidth=1)
+    axis.axvline(0, color=FAINT, linewidth=1)
     axis.set_xlim(right=1.45 * max(float(frame["high"].max()), 0.01) if len(frame) else None)  # room for the numbers
     axis.tick_params(labelsize=SMALL)
-    axis.grid(axis="x", color="#DDDDDD", linewidth=0.8)
+    axis.grid(axis="x", color=GRID, linewidth=0.8)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.set_xlabel(f"{unit}; mark: measured, line: 95 % interval", fontsize=SMALL)
     figure.suptitle(title, fontsize=FONT + 2, x=0.01, ha="left", weight="bold")
     said = "; ".join(f"{name} {text}" for name, text in zip(frame.index, told, strict=True))
-    return Chart(_png(figure), f"Interval chart: {title}, in {unit}. {said}. {reading}".strip(), reading=reading)
+    return Chart(_png(figure), f"Interval chart: {title}, in {unit}. {said}. {reading}".strip(), reading=reading, name=title)
 
 
 def curves(
@@ -153,11 +163,11 @@ def curves(
     axis = figure.subplots()
     frame = pd.concat(lines, axis=1).sort_index() if lines else pd.DataFrame()
     top = max((float(line.index.max()) for line in lines.values() if len(line)), default=1.0)
-    axis.plot([0, top], [0, top], color="#555555", linewidth=1, linestyle=":")
+    axis.plot([0, top], [0, top], color=FAINT, linewidth=1, linestyle=":")
     for number, name in enumerate(lines):
-        _line(axis, frame[name].dropna(), number, points=False)
+        _line(axis, frame[name].dropna(), number, points=False, alone=len(lines) == 1)
     for row, (text, at) in enumerate(marks.items()):
-        axis.axvline(at, color=PALETTE[row % len(PALETTE)], linewidth=1.5, linestyle=STYLES[row % len(STYLES)])
+        axis.axvline(at, color=colour(row), linewidth=1.5, linestyle=dash(row))
         place = (at, 0.03 + 0.08 * row)
         side = "right" if at > top / 2 else "left"
         axis.annotate(
@@ -175,14 +185,14 @@ def curves(
     figure.suptitle(title, fontsize=FONT + 2, x=0.01, ha="left", weight="bold")
     said = "; ".join(f"{name} rises to {line.max():.4g} {y} at {line.idxmax():.4g} {x}" for name, line in lines.items())
     placed = "".join(f" {text}, at {at:.4g} {x}." for text, at in marks.items())
-    return Chart(_png(figure), f"Chart of {y} over {x}: {title}. {said}.{placed} {reading}".strip(), table, reading)
+    return Chart(_png(figure), f"Chart of {y} over {x}: {title}. {said}.{placed} {reading}".strip(), table, reading, title)
 
 
 def _dress(axis: Axes, x: str, y: str) -> None:
     axis.set_xlabel(x, fontsize=SMALL)
     axis.set_ylabel(y, fontsize=SMALL)
     axis.tick_params(labelsize=SMALL)
-    axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    axis.grid(axis="y", color=GRID, linewidth=0.8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_xlim(left=0)
     axis.set_ylim(bottom=0)
@@ -201,16 +211,16 @@ def _panel(axis: Axes, panel: Panel, heading: str) -> None:
     axis.set_title(heading + note, fontsize=FONT, loc="left")
     axis.set_ylabel(panel.unit, fontsize=SMALL)
     axis.tick_params(labelsize=SMALL)
-    axis.grid(axis="y", color="#DDDDDD", linewidth=0.8)
+    axis.grid(axis="y", color=GRID, linewidth=0.8)
     axis.spines[["top", "right"]].set_visible(False)
     whole = bool((shown.fillna(0) % 1 == 0).all(axis=None))
     axis.yaxis.set_major_locator(MaxNLocator(4, integer=whole))
     if shown.empty:
-        axis.text(0.5, 0.5, panel.empty, transform=axis.transAxes, ha="center", va="center", fontsize=FONT, color="#555555")
+        axis.text(0.5, 0.5, panel.empty, transform=axis.transAxes, ha="center", va="center", fontsize=FONT, color=FAINT)
         axis.set_yticks([])
         return
     for number, name in enumerate(shown.columns):
-        _line(axis, shown[name], number, panel.points)
+        _line(axis, shown[name], number, points=panel.points, alone=shown.shape[1] == 1)
     low, high = axis.get_ylim()
     flat = shown.min().min() == shown.max().max()
     if shown.min().min() >= 0 and (low < 0.5 * high or flat):
@@ -218,15 +228,18 @@ def _panel(axis: Axes, panel: Panel, heading: str) -> None:
     _direct_labels(axis, shown, panel.points)
 
 
-def _line(axis: Axes, series: pd.Series, number: int, points: bool) -> None:
-    colour = PALETTE[number % len(PALETTE)]
+def _line(axis: Axes, series: pd.Series, number: int, *, points: bool, alone: bool) -> None:
     if points:
-        axis.plot(
-            series.index, series, linestyle="", marker=MARKERS[number % len(MARKERS)], markersize=4, alpha=0.6, color=colour
-        )
-    else:
-        # Gaps stay gaps: the end of a series is often the point.
-        axis.plot(series.index, series, linestyle=STYLES[number % len(STYLES)], linewidth=2, color=colour)
+        # A white rim keeps points apart that lie on each other; transparent ones would be too pale.
+        rim: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+        axis.plot(series.index, series, linestyle="", marker=marker(number), markersize=5, color=colour(number), **rim)
+        return
+    every = max(1, len(series) // MARKS)
+    marks: dict[str, Any] = (
+        {} if alone else {"marker": marker(number), "markersize": 5, "markevery": (number * every // LEGIBLE, every)}
+    )
+    # Gaps stay gaps: the end of a series is often the point.
+    axis.plot(series.index, series, linestyle=dash(number), linewidth=2, color=colour(number), **marks)
 
 
 def _direct_labels(axis: Axes, frame: pd.DataFrame, points: bool) -> None:
@@ -240,17 +253,28 @@ def _direct_labels(axis: Axes, frame: pd.DataFrame, points: bool) -> None:
     place = _spread([float(last[name].iloc[-1]) for name in order], gap, low, high)
     for name, y in zip(order, place, strict=True):
         number = list(frame.columns).index(name)
-        style = MARKERS[number % len(MARKERS)] if points else ""
-        mark = {"o": "● ", "s": "■ ", "^": "▲ ", "D": "◆ ", "v": "▼ "}.get(style, "")
+        sample = _sample(number, y, points=points, alone=len(order) == 1)
+        sample.set_transform(axis.get_yaxis_transform())
+        axis.add_artist(sample)
         axis.annotate(
-            f"{mark}{name}",
-            xy=(1.01, y),
+            f"{name}",
+            xy=(SAMPLE[1] + 0.008, y),
             xycoords=axis.get_yaxis_transform(),
             fontsize=SMALL,
             va="center",
-            color=PALETTE[number % len(PALETTE)],
+            color=INK,
             annotation_clip=False,
         )
+
+
+def _sample(number: int, y: float, *, points: bool, alone: bool) -> Line2D:
+    """A piece of a series' line before its name: the name itself is in ink, which every eye can read."""
+    middle = sum(SAMPLE) / 2
+    where, mark = ([middle], 0) if points else ([SAMPLE[0], middle, SAMPLE[1]], 1)
+    line = Line2D(where, [y] * len(where), color=colour(number), linewidth=2, markersize=5, markevery=[mark], clip_on=False)
+    line.set_linestyle("" if points else dash(number))
+    line.set_marker("" if alone and not points else marker(number))
+    return line
 
 
 def _height(axis: Axes) -> float:
@@ -290,9 +314,9 @@ def _shade(axis: Axes, windows: Sequence[Window], span: tuple[datetime, datetime
         axis.set_ylim(low, high + (high - low) * len(visible) * (SMALL + 5) / _height(axis))
     for row, window in enumerate(visible):
         assert window.end is not None, "clipped windows end"
-        axis.axvspan(dates.date2num(window.start), dates.date2num(window.end), color="#E69F00", alpha=0.18, linewidth=0)
+        axis.axvspan(dates.date2num(window.start), dates.date2num(window.end), color=SHADE, alpha=SHADE_ALPHA, linewidth=0)
         for edge in (window.start, window.end):
-            axis.axvline(dates.date2num(edge), color="#8A6000", linewidth=1, linestyle=(0, (2, 2)))
+            axis.axvline(dates.date2num(edge), color=SHADE_EDGE, linewidth=1, linestyle=(0, (2, 2)))
         if labelled:
             axis.annotate(
                 window.label,
@@ -302,7 +326,7 @@ def _shade(axis: Axes, windows: Sequence[Window], span: tuple[datetime, datetime
                 textcoords="offset points",
                 fontsize=SMALL,
                 va="top",
-                color="#5C4000",
+                color=SHADE_TEXT,
                 bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1},
             )
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from labs.telemetry import tables
 from labs.telemetry.charts import Chart, Panel, draw
 from labs.telemetry.load_plan import LoadPlan
 from labs.telemetry.windows import Window
@@ -67,7 +68,7 @@ class LoadResult:
         return draw([panel], title=heading, reading=reading, windows=[*self._windows(), *own])
 
     def _repr_html_(self) -> str:
-        return self.summary().to_html(border=0)
+        return str(tables.html(self.summary(), f"Summary of the load on {self.plan.target}"))
 
     def __repr__(self) -> str:
         return self.summary().to_string()

@@ -11,19 +11,28 @@ from dataclasses import dataclass
 
 from labs.course.control_room.history import History, Point
 from labs.course.render import render
-from labs.telemetry.charts import PALETTE
+from labs.telemetry.palette import FAINT, GRID, INK, PALETTE, SHADE, SHADE_ALPHA, SHADE_EDGE, SHADE_TEXT
 from labs.telemetry.windows import Window
 
 WIDTH, HEIGHT = 480, 170
 """Size of one panel in SVG units, which are pixels at a notebook's usual width."""
-LEFT, RIGHT, TOP, BOTTOM = 44, WIDTH - 92, 34, HEIGHT - 24
+LEFT, RIGHT, TOP, BOTTOM = 44, WIDTH - 116, 34, HEIGHT - 24
 """The edges of the plot in a panel. Around it: numbers, the lines' names, the heading, times."""
 DASHES = ("", "7 4", "2 3")
 GAP = 14.0
 """Minimum distance between the names of two lines."""
+COLOURS = {
+    "ink": INK,
+    "faint": FAINT,
+    "grid": GRID,
+    "shade": SHADE,
+    "shade_alpha": SHADE_ALPHA,
+    "shade_edge": SHADE_EDGE,
+    "shade_text": SHADE_TEXT,
+}
+"""What the template draws everything in that is not a series."""
 TICK = 30.0
 """Seconds between two marks on the time axis."""
-INK = "#222222"
 
 
 @dataclass(frozen=True)
@@ -73,11 +82,12 @@ class _Polyline:
 
 @dataclass(frozen=True)
 class _Name:
-    """A line's name and latest value, at its right end."""
+    """A line's name and latest value, at its right end, after a sample of the line."""
 
     y: float
     text: str
     colour: str
+    dash: str
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,9 @@ def draw(history: History, now: float, windows: Sequence[Window], reading: str) 
         _panel(panel, history, now, windows, x=number % 2 * WIDTH, y=number // 2 * HEIGHT) for number, panel in enumerate(PANELS)
     ]
     edges = {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
-    return render("live_chart.svg.j2", panels=panels, reading=reading, width=2 * WIDTH, height=2 * HEIGHT, ink=INK, **edges)
+    return render(
+        "live_chart.svg.j2", panels=panels, reading=reading, width=2 * WIDTH, height=2 * HEIGHT, colours=COLOURS, **edges
+    )
 
 
 def _panel(panel: LivePanel, history: History, now: float, windows: Sequence[Window], *, x: int, y: int) -> _Drawing:
@@ -158,7 +170,8 @@ def _names(panel: LivePanel, last: Mapping[str, Point], history: History, scale:
         lowest = names[-1].y if names else math.inf
         latest = history.latest(name)
         text = f"{name} {'–' if latest is None else figure(latest)}"
-        names.append(_Name(min(scale.y(last[name][1]) + 4, lowest - GAP), text, PALETTE[panel.series.index(name)]))
+        number = panel.series.index(name)
+        names.append(_Name(min(scale.y(last[name][1]) + 4, lowest - GAP), text, PALETTE[number], DASHES[number]))
     return names
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ipywidgets import HTML, Button, Dropdown, HBox, IntSlider, Layout, VBox
+from ipywidgets import HTML, BoundedIntText, Button, Dropdown, HBox, Layout, VBox
 
 from labs.course.control_room import actions
 from labs.course.control_room.actions import Actions
@@ -26,8 +26,9 @@ class ControlPanel:
 
     def __init__(self, control: Actions, faults: list[Fault]) -> None:
         self.status, self.reading, self.chart, self.topology, self.gpus = (HTML() for _ in range(5))
-        self.rps = IntSlider(
-            6, 1, MAX_RPS, description="requests/s", continuous_update=False, style={"description_width": "initial"}
+        # A field, not a slider: to a screen reader the handle of a slider of ipywidgets has no name.
+        self.rps = BoundedIntText(
+            6, min=1, max=MAX_RPS, description="requests/s", style={"description_width": "initial"}, layout=Layout(width="150px")
         )
         self.target = Dropdown(options=actions.TARGETS, description="to", layout=Layout(width="180px"))
         self.fault = Dropdown(
@@ -70,13 +71,13 @@ class ControlPanel:
         self._control.start(self.target.value, self.rps.value)
 
     def _turned(self, _: object) -> None:
-        """The slider or the target changed: a running load follows it."""
+        """The rate or the target changed: a running load follows it."""
         self._show_load()
         if self._loaded:
             self._start()
 
     def _stop(self) -> None:
-        # From now on the slider only describes the next load.
+        # From now on the field only describes the next load.
         self._loaded = False
         self._control.stop()
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labs.course.control_room.live_chart import INK, figure
+from labs.course.control_room.live_chart import figure
 from labs.course.control_room.readings import CallRate, GpuReading, Reading, ServerRate
 from labs.course.render import render
+from labs.telemetry.palette import INK, PALETTE
 
 WIDTH, HEIGHT = 960, 206
-FRAME, LINK = "#56606B", "#0072B2"
+FRAME, LINK = "#56606B", PALETTE[0]
 BOX_WIDTH, BOX_HEIGHT = 118, 40
 SERVERS_SHOWN = 4
 """Model servers that are drawn; the others are counted."""

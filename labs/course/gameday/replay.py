@@ -61,15 +61,12 @@ class Replay:
         reading = f"After {seconds:g} s: {', '.join(seen)}." if seen else f"After {seconds:g} s nothing had moved yet."
         return draw(past, title=f"Replay, {seconds:g} s after the injection", reading=reading, windows=[self.window])
 
-    def slider(self) -> Any:
-        """A slider over the game; in code: ``at(seconds)``."""
+    def browse(self) -> Any:
+        """A field for the second to look at, which steps with the arrow keys; in code: ``at(seconds)``."""
         from IPython.display import display
-        from ipywidgets import IntSlider, interact
+        from ipywidgets import BoundedIntText, interact
 
         def show(seconds: int) -> None:
-            chart = self.at(seconds)
-            data, metadata = chart.image()
-            display(data, metadata=metadata, raw=True)
-            display(chart.caption(), raw=True)
+            display(self.at(seconds))
 
-        return interact(show, seconds=IntSlider(0, 0, self.length, step=5, description="second"))
+        return interact(show, seconds=BoundedIntText(0, min=0, max=self.length, step=5, description="second"))

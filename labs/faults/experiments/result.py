@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,8 +9,10 @@ import pandas as pd
 
 from labs.faults.experiments.hypothesis import Hypothesis
 from labs.faults.experiments.phases import Phases, stamp
+from labs.telemetry import tables
 from labs.telemetry.charts import Chart
 from labs.telemetry.load_result import LoadResult
+from labs.telemetry.render import render
 
 PERCENTILES = (50, 95, 99)
 
@@ -100,5 +101,6 @@ class Experiment:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = f"<p><strong>{html.escape(self.verdict)}</strong></p><p>{html.escape(self.times)}</p>"
-        return head + self.requests.to_html(border=0) + self.layers.to_html(border=0, index=False)
+        requests = tables.html(self.requests.rename_axis("phase"), f"Requests by phase: {self.fault}")
+        layers = tables.html(self.layers.set_index("indicator"), f"Every layer by phase: {self.fault}")
+        return str(render("experiment.html.j2", verdict=self.verdict, times=self.times, requests=requests, layers=layers))

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ipywidgets import BoundedIntText
 
 from labs.clusters.docker.tool import K3D as K3D_TOOL
 from labs.course.gameday import game as games
@@ -199,6 +200,12 @@ def test_the_replay_says_what_moved_when_and_nothing_of_what_lay_ahead() -> None
     assert (note["at s"], note["layer"], note["indicator"]) == (5, "mesh", "failures per second")
     with pytest.raises(UsageError, match="from 0 to 40 s"):
         found.at(99)
+
+
+def test_the_field_that_moves_through_the_replay_has_a_name_and_the_game_s_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipywidgets.interact", lambda show, **controls: controls)
+    field = replay().browse()["seconds"]
+    assert isinstance(field, BoundedIntText) and (field.description, field.max) == ("second", 40)
 
 
 class Nothing(Injector):

@@ -54,7 +54,10 @@ def test_it_serves_the_checkout_with_a_token_on_loopback(process: subprocess.Pop
     listed = json.loads(get(f"{url}api/contents?token={server['token']}"))
     assert {"docs", "clusters", "notebooks"} <= {entry["name"] for entry in listed["content"]}
     # What the browser is sent to from the bare address.
-    assert "glossary.md" in get(f"{url}?token={server['token']}")
+    page = get(f"{url}?token={server['token']}")
+    assert "glossary.md" in page
+    # And the style of the course with it: what is clicked on is large enough to be hit.
+    assert "custom/custom.css" in page and "min-height: 24px" in get(f"{url}custom/custom.css?token={server['token']}")
     assert servers.stop_all() and jupyterlab.stay(process) == 0
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 from itertools import pairwise
 
+import nbformat
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from nbconvert import HTMLExporter
 
-from labs.telemetry.charts import PALETTE, Panel, _spread, bars, draw
+from labs.telemetry.charts import LEGIBLE, Panel, _panel, _spread, bars, draw
+from labs.telemetry.palette import INK
 from labs.telemetry.windows import Window
 
 START = datetime(2026, 11, 24, 16, 0, tzinfo=UTC)
@@ -19,14 +26,52 @@ def frame(**columns: list[float]) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.date_range(START, periods=rows, freq="1s", name="time"))
 
 
-def test_a_chart_is_a_png_with_alternative_text_and_a_table() -> None:
-    chart = draw([Panel(frame(hot=[50.0, 90.0], cool=[40.0, 41.0]), "", "°C")], title="Temperature", reading="One rises.")
-    data, metadata = chart._repr_mimebundle_()
-    assert chart.png.startswith(b"\x89PNG") and data["text/plain"]
-    alt = metadata["image/png"]["alt"]
-    assert "Temperature" in alt and "hot between 50 and 90" in alt and "One rises." in alt
-    assert chart.table.loc["hot", "max"] == 90
-    assert "One rises." in chart.caption()["text/html"] and "<table" in chart.caption()["text/html"]
+class Read(HTMLParser):
+    """The tags of a page, each with its attributes; a screen reader and a browser begin with the same."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_the_picture_itself_has_the_alternative_text_and_its_reading_and_table_follow() -> None:
+    panel = Panel(frame(hot=[50.0, 90.0], cool=[40.0, 41.0]), "", "°C")
+    chart = draw([panel], title='Temperature of "both" & <more>', reading="One rises.")
+    shown = chart._repr_mimebundle_()
+    assert set(shown) == {"text/html", "text/plain"} and shown["text/plain"].startswith("One rises.")
+    (image,) = [attributes for tag, attributes in Read(shown["text/html"]).tags if tag == "img"]
+    assert image["alt"] == chart.alt and image["src"] == f"data:image/png;base64,{base64.b64encode(chart.png).decode()}"
+    assert 'Temperature of "both" & <more>' in chart.alt and "hot between 50 and 90" in chart.alt and "One rises." in chart.alt
+    assert chart.png.startswith(b"\x89PNG") and chart.table.loc["hot", "max"] == 90
+    assert "<figcaption><em>One rises.</em></figcaption>" in shown["text/html"] and "<table" in shown["text/html"]
+
+
+def test_jupyterlab_and_nbconvert_keep_the_alternative_text() -> None:
+    """Both choose text/html, and JupyterLab keeps its pictures even in a notebook that it does not trust."""
+    shown = draw([Panel(frame(x=[1.0, 2.0]), "x")], title="T")._repr_mimebundle_()
+    cell = nbformat.v4.new_code_cell(outputs=[nbformat.v4.new_output("execute_result", data=shown)])
+    page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert [attributes["alt"] for tag, attributes in Read(page).tags if tag == "img"] == [
+        "Chart over time: T. x: x between 1 and 2."
+    ]
+
+
+@pytest.mark.parametrize("points", [False, True])
+def test_a_name_is_in_ink_and_stands_after_a_sample_of_its_line(points: bool) -> None:
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    columns = frame(**{f"s{n}": [float(n), float(n + 1)] for n in range(LEGIBLE)})
+    _panel(axis, Panel(columns, "many", points=points), "many")
+    assert [text.get_color() for text in axis.texts] == [INK] * LEGIBLE
+    drawn = [(line.get_color(), line.get_marker(), str(line.get_linestyle())) for line in axis.lines if line.get_clip_on()]
+    samples = [(line.get_color(), line.get_marker(), str(line.get_linestyle())) for line in axis.lines if not line.get_clip_on()]
+    assert len(set(drawn)) == LEGIBLE and sorted(samples) == sorted(drawn)
+    assert len({marker for _, marker, _ in drawn}) == LEGIBLE, "grey hides a colour, and steps hide a dash"
 
 
 def test_a_fault_in_the_span_is_named_and_one_outside_is_not() -> None:
@@ -52,7 +97,7 @@ def test_no_data_is_said_and_not_an_error(empty: pd.DataFrame) -> None:
 
 def test_many_series_are_counted_not_crowded() -> None:
     chart = draw([Panel(frame(**{f"s{n}": [float(n)] * 3 for n in range(20)}), "many")])
-    assert len(chart.table) == len(PALETTE)
+    assert len(chart.table) == LEGIBLE
 
 
 def test_bars_say_their_numbers() -> None:
