@@ -30,8 +30,8 @@ def test_the_machine_has_much_more_than_the_lab_needs() -> None:
 
 
 def test_the_guess_is_answered() -> None:
-    NB.says("Three GiB are enough for two clusters.")
-    assert NB.bars("00-07")["memory: needed"] == 3
+    NB.says("Four GiB are enough for two clusters and ten open notebooks.")
+    assert NB.bars("00-07")["memory: needed"] == 4
 
 
 def test_the_notebook_passed() -> None:
